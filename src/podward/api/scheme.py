@@ -1,0 +1,91 @@
+"""The kind table: one row for each resource the API serves.
+
+A row ties the wire's names to the Struct that holds such an object. Whoever needs to know whether a kind is
+namespaced, what its plural is, or which class decodes it, asks here; a new kind is one new row.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from lightkube.models import coordination_v1, core_v1
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One row: a resource of the REST API and the kind it serves."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    type: type[msgspec.Struct]
+    namespaced: bool
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_resource(self) -> str:
+        """How error messages name it: `pods`, `leases.coordination.k8s.io`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def base_path(self) -> str:
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of the collection, or of one object, or of its subresource."""
+        parts = [self.base_path]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource("", "v1", "Pod", "pods", "pod", core_v1.Pod, True, ("po",), ("all",),
+             ("status", "binding", "log", "exec")),
+    Resource("", "v1", "Namespace", "namespaces", "namespace", core_v1.Namespace, False, ("ns",),
+             (), ("status", "finalize")),
+    Resource("", "v1", "Node", "nodes", "node", core_v1.Node, False, ("no",), (), ("status",)),
+    Resource("", "v1", "Event", "events", "event", core_v1.Event, True, ("ev",)),
+    Resource("", "v1", "ConfigMap", "configmaps", "configmap", core_v1.ConfigMap, True, ("cm",)),
+    Resource("", "v1", "Secret", "secrets", "secret", core_v1.Secret, True),
+    Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
+             core_v1.ServiceAccount, True, ("sa",)),
+    Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease", coordination_v1.Lease, True),
+)  # fmt: skip
+
+
+class Scheme:
+    """An index over rows; immutable once made."""
+
+    def __init__(self, resources: tuple[Resource, ...] = RESOURCES) -> None:
+        self._resources = resources
+        self._by_type = {row.type: row for row in resources}
+        self._by_plural = {(row.group, row.version, row.plural): row for row in resources}
+        self._by_kind = {(row.api_version, row.kind): row for row in resources}
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._resources)
+
+    def of_type(self, kind: type[Any]) -> Resource:
+        return self._by_type[kind]
+
+    def of_plural(self, group: str, version: str, plural: str) -> Resource | None:
+        return self._by_plural.get((group, version, plural))
+
+    def of_kind(self, api_version: str, kind: str) -> Resource | None:
+        return self._by_kind.get((api_version, kind))
+
+
+SCHEME = Scheme()

@@ -1,0 +1,19 @@
+"""Who makes a request."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user as authentication found it: certificate subject (CN, O), token owner, or in-process component.
+
+    An ASGI scope carries it under `scope["extensions"]["podward.identity"]` where the caller is trusted code of
+    this very process (the in-process transport); requests from the network are authenticated by the server.
+    """
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+SYSTEM = Identity("system:podward", ("system:masters",))
+ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))

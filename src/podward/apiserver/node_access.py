@@ -1,0 +1,57 @@
+"""What the API server needs of a node: the logs of a container and a way into it.
+
+In Kubernetes these are HTTPS calls to the kubelet's own port; here the composition root hands in whatever
+serves them (`kubelet/server.py`). The server knows no kubelet, it declares what it uses.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod
+
+
+class NodeAccessError(Exception):
+    """The node cannot do it; `code` is the HTTP status that the client gets (400, 404, 500)."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    container: str
+    follow: bool = False
+    previous: bool = False
+    tail_lines: int | None = None
+    since_seconds: int | None = None
+    since_time: datetime | None = None
+    timestamps: bool = False
+    limit_bytes: int | None = None
+
+
+class ExecSession(Protocol):
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """(1, data) stdout, (2, data) stderr, until both have ended."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close_stdin(self) -> None: ...
+
+    async def resize(self, width: int, height: int) -> None: ...
+
+    async def wait(self) -> int:
+        """The exit code."""
+
+    async def close(self) -> None: ...
+
+
+class NodeAccess(Protocol):
+    async def logs(self, pod: Pod, query: LogQuery) -> AsyncIterator[bytes]:
+        """Opens the log (`NodeAccessError` before the first byte), then streams it."""
+
+    async def exec(
+        self, pod: Pod, container: str, command: Sequence[str], *, stdin: bool, tty: bool
+    ) -> ExecSession: ...

@@ -1,0 +1,1 @@
+"""What runs containers, behind one protocol shaped like CRI."""

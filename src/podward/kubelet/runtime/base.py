@@ -1,0 +1,266 @@
+"""The runtime protocol: what the kubelet asks of whatever runs containers.
+
+Shaped like CRI (`runtime.v1`): a **sandbox** holds what a Pod's containers share and outlives any of them;
+a **container** is created, started, exits once and never starts again; a restart is a new container with
+a new ID. Labels and annotations are stored with the container and handed back unread: all that the kubelet
+must remember across its own death lives there (spec/health.md 4.5).
+
+Containers outlive the runtime object: after a crash, a new runtime on the same state finds them running, or
+finds how they ended.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class RuntimeFailure(Exception):
+    """The runtime could not do it; the text is what a user reads in `kubectl describe`."""
+
+
+class NotFound(RuntimeFailure):
+    """No such sandbox, container or image."""
+
+
+class ExecTimeout(RuntimeFailure):
+    """The command ran longer than it was allowed and was killed with all it had started."""
+
+
+class CreateContainerError(RuntimeFailure):
+    """The container cannot be made from this spec and image (waiting reason `CreateContainerError`)."""
+
+
+class StartError(RuntimeFailure):
+    """The container was created but its command could not be started (`RunContainerError`; exit code 128)."""
+
+
+class ContainerState(StrEnum):
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+    UNKNOWN = "unknown"
+
+
+class SandboxState(StrEnum):
+    READY = "ready"
+    NOT_READY = "not-ready"
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    pod_name: str
+    pod_namespace: str
+    pod_uid: str
+    attempt: int = 0
+    hostname: str = ""
+    log_directory: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStatus:
+    id: str
+    config: SandboxConfig
+    state: SandboxState
+    created_at: datetime
+    ips: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    host_path: str
+    container_path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerConfig:
+    """One instance of a container: everything resolved, nothing left to expand."""
+
+    name: str
+    attempt: int
+    """The restart count that this instance carries."""
+    image: str
+    command: Sequence[str] = ()
+    """Replaces the image's entrypoint if not empty."""
+    args: Sequence[str] = ()
+    """Replaces the image's arguments if not empty."""
+    working_dir: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    log_path: str = ""
+    """Absolute; the file that receives stdout and stderr."""
+    stdin: bool = False
+    tty: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    id: str
+    """Without the runtime's scheme."""
+    sandbox_id: str
+    config: ContainerConfig
+    pod_uid: str
+    state: ContainerState
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    """As CRI reports it: Completed, Error, OOMKilled, StartError, Unknown."""
+    message: str = ""
+    image_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStatus:
+    image: str
+    """As the status shows it, e.g. `docker.io/library/busybox:latest`."""
+    image_id: str
+    note: str = ""
+    """Not empty if the image is not what its name says, e.g. that it stands for the host's filesystem."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PodObservation:
+    """All that the runtime holds of one Pod, newest first: what one turn of its worker starts from."""
+
+    sandboxes: tuple[SandboxStatus, ...] = ()
+    containers: tuple[ContainerStatus, ...] = ()
+
+    def instances(self, container_name: str) -> list[ContainerStatus]:
+        """Newest first."""
+        return [c for c in self.containers if c.config.name == container_name]
+
+    def newest(self, container_name: str) -> ContainerStatus | None:
+        return next((c for c in self.containers if c.config.name == container_name), None)
+
+
+class ContainerEventType(StrEnum):
+    STARTED = "ContainerStarted"
+    DIED = "ContainerDied"
+    REMOVED = "ContainerRemoved"
+    SANDBOX_CHANGED = "PodSandboxChanged"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEvent:
+    """Something happened to the Pod; the kubelet looks again, it does not trust the event's details."""
+
+    pod_uid: str
+    type: ContainerEventType
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    follow: bool = False
+    tail_lines: int | None = None
+    since: datetime | None = None
+    timestamps: bool = False
+    limit_bytes: int | None = None
+
+
+class ExecStream(Protocol):
+    """An interactive command in a container. All of it ends when `close` is called."""
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """(1, data) for stdout, (2, data) for stderr, until both have ended. With a tty only 1."""
+
+    async def write(self, data: bytes) -> None:
+        """To the command's stdin; discarded once the command closed it."""
+
+    async def close_stdin(self) -> None: ...
+
+    async def resize(self, width: int, height: int) -> None: ...
+
+    async def wait(self) -> int:
+        """The exit code; 128 + signal for a command that a signal ended."""
+
+    async def close(self) -> None:
+        """Kill the command if it still runs, free what it holds. Idempotent."""
+
+
+class Runtime(Protocol):
+    """Every implementation passes `tests/contracts/runtime.py`, the simulated one too.
+
+    Calls are safe to make concurrently for different containers. All raise `RuntimeFailure`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The scheme of container IDs (`process`, `containerd`): status shows `{name}://{id}`."""
+
+    @property
+    def version(self) -> str: ...
+
+    async def start(self) -> None:
+        """Find what is running already; only then is anything else allowed."""
+
+    async def close(self) -> None:
+        """Let go of everything and leave it running."""
+
+    def events(self) -> AsyncIterator[ContainerEvent]:
+        """Everything that happens from the first iteration on, until `close`. One consumer."""
+
+    async def run_pod_sandbox(self, config: SandboxConfig) -> str: ...
+
+    async def stop_pod_sandbox(self, sandbox_id: str) -> None:
+        """Kill what still runs in it, release its network; idempotent."""
+
+    async def remove_pod_sandbox(self, sandbox_id: str) -> None:
+        """Forget it and every container of it; idempotent."""
+
+    async def list_pod_sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
+        """Newest first."""
+
+    async def image_status(self, image: str) -> ImageStatus | None:
+        """None if the image is not here and must be pulled."""
+
+    async def pull_image(self, image: str) -> ImageStatus: ...
+
+    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str: ...
+
+    async def start_container(self, container_id: str) -> None: ...
+
+    async def stop_container(self, container_id: str, grace_seconds: float) -> None:
+        """Stop signal, then SIGKILL after the grace; returns when it has exited. Idempotent.
+
+        A later call with a shorter grace shortens the one under way.
+        """
+
+    async def remove_container(self, container_id: str) -> None:
+        """Kills it first if it runs; idempotent. Its log file is the kubelet's, and stays."""
+
+    async def list_containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
+        """Newest first."""
+
+    async def exec_sync(
+        self, container_id: str, command: Sequence[str], timeout: float | None
+    ) -> ExecResult:
+        """Run to the end inside the container, with its environment.
+
+        Raises `ExecTimeout`; any failure to start the command at all is a `RuntimeFailure`, never an
+        exit code. Output beyond 16 KiB a stream is dropped.
+        """
+
+    async def exec(
+        self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
+    ) -> ExecStream: ...
+
+    def read_log(
+        self, log_path: str, options: LogOptions, container_id: str | None
+    ) -> AsyncIterator[bytes]:
+        """Whole lines of a log file in chunks; with `follow`, until the container of that ID has exited."""

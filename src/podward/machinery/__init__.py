@@ -1,0 +1,1 @@
+"""Time, dice, queues and the arithmetic of the API: knows no Kubernetes kind."""

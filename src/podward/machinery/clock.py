@@ -1,0 +1,51 @@
+"""The only door to time.
+
+Everything that waits, waits on the event loop (`asyncio.sleep`, `call_at`, timeouts), and everything
+that asks what time it is, asks a `Clock`. A loop that jumps to its next timer therefore carries the whole
+system through hours in milliseconds (`simulate/virtual_loop.py`).
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is, in both senses."""
+
+    def now(self) -> datetime:
+        """Wall-clock time, UTC, with microseconds. It may jump; never subtract two of them to wait."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back: the event loop's own time, comparable with `loop.time()`."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class LoopClock:
+    """A wall clock that stands at `epoch` when the loop's own time is zero, and moves only with it.
+
+    What a virtual loop needs: wall time and waiting can never disagree.
+    """
+
+    def __init__(self, epoch: datetime) -> None:
+        self._epoch = epoch.timestamp()
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._epoch + self.monotonic(), UTC)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def whole_seconds(moment: datetime) -> datetime:
+    """`moment` truncated to the second, as every `metav1.Time` on the wire is (spec/health.md 5.3)."""
+    return moment.replace(microsecond=0)

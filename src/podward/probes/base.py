@@ -1,0 +1,82 @@
+"""The words of a probe attempt (spec/health.md sections 2.4 and 3).
+
+A mechanism is a module with one coroutine `attempt(action, target, timeout) -> ProbeResult`. A *failure* is an
+answer and counts against the threshold; an *error* (`ProbeError`) means that the question could not be asked
+or the answer not be read: the worker tries again at once, then throws the attempt away.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+MAX_OUTPUT_BYTES = 10 * 1024
+"""Of an exec's output or an http body; the rest is cut and does not change the verdict."""
+
+
+class ProbeType(StrEnum):
+    """What the answer is for."""
+
+    LIVENESS = "Liveness"
+    READINESS = "Readiness"
+    STARTUP = "Startup"
+
+
+class Outcome(StrEnum):
+    """The one enum for what a probe said; UNKNOWN is only ever a cached verdict, before the first answer."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeVerdicts:
+    """What the prober holds about one Pod at one moment, for the pure functions that decide from it.
+
+    Verdicts belong to a container *instance*: the maps go from container ID (with its `scheme://`) to
+    SUCCESS, FAILURE or UNKNOWN. `workers` names the (container, type) pairs that are being probed.
+    """
+
+    liveness: Mapping[str, Outcome] = field(default_factory=dict)
+    readiness: Mapping[str, Outcome] = field(default_factory=dict)
+    startup: Mapping[str, Outcome] = field(default_factory=dict)
+    workers: frozenset[tuple[str, ProbeType]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    outcome: Outcome
+    output: str = ""
+
+
+class ProbeError(Exception):
+    """The attempt says nothing about the container; the text is shown in the event."""
+
+
+class ExecOutput(Protocol):
+    @property
+    def exit_code(self) -> int: ...
+    @property
+    def stdout(self) -> bytes: ...
+    @property
+    def stderr(self) -> bytes: ...
+
+
+class ExecTimedOut(Exception):
+    """Raised by `ProbeTarget.exec_sync` when the command was killed at its timeout."""
+
+
+ExecSync = Callable[[Sequence[str], float], Awaitable[ExecOutput]]
+"""(argv, timeout in seconds) -> output; raises `ExecTimedOut`, or `ProbeError` if it cannot be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """The container as a probe sees it: an address and a way to run a command in it."""
+
+    pod_ip: str
+    named_ports: dict[str, int]
+    """This container's `ports[].name` -> containerPort."""
+    exec_sync: ExecSync

@@ -1,0 +1,113 @@
+"""The store's protocol, and the words it is spoken in.
+
+A store maps keys (`/registry/pods/default/web`) to documents (bytes). Every acknowledged write gets the
+next **revision** of the whole store, durable before it is acknowledged, and shows up in every watch of a
+prefix of its key, in the order of revisions. It is the shape of etcd's key space, which the API's
+resourceVersion semantics are made of.
+
+A document usually carries its own revision inside (`metadata.resourceVersion`), and only the store knows
+which one a write will get; so a write hands over a function from revision to bytes (`Encode`).
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Encode = Callable[[int], bytes]
+"""Called once, synchronously, with the revision that the write has been given. Must not fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One document as it stands after the write numbered `revision`."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write, as a watch sees it.
+
+    `record.value` of a DELETED change is the document's last form, stamped with the deletion's revision.
+    `previous` is the record before the write; None for ADDED. A watch with a selector needs it to tell
+    that a match was lost.
+    """
+
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    record: Record
+    previous: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Records below a prefix in key order, all as of one `revision`."""
+
+    records: list[Record]
+    revision: int
+    remaining: int
+    """How many more follow beyond `limit`."""
+
+
+class StoreError(Exception):
+    """The root of what a store raises."""
+
+
+class RevisionConflict(StoreError):
+    """The key is not at the revision that the write expected; `current` is None if it does not exist."""
+
+    def __init__(self, key: str, current: Record | None) -> None:
+        super().__init__(f"{key} is at revision {current.revision if current else 0}")
+        self.key = key
+        self.current = current
+
+
+class Compacted(StoreError):
+    """The revision asked for is older than the history kept, or a watcher fell too far behind."""
+
+    def __init__(self, requested: int, oldest: int) -> None:
+        super().__init__(f"revision {requested} is compacted, the oldest kept is {oldest}")
+        self.requested = requested
+        self.oldest = oldest
+
+
+class StoreUnavailable(StoreError):
+    """The write could not be made durable (disk full, database locked by another). Nothing was changed."""
+
+
+class Store(Protocol):
+    """Every implementation passes `tests/contracts/store.py`."""
+
+    @property
+    def revision(self) -> int:
+        """The latest committed revision; 0 or more, never falls, not even across restarts."""
+
+    async def get(self, key: str) -> Record | None: ...
+
+    async def range(
+        self, prefix: str, *, revision: int | None = None, limit: int = 0, after: str = ""
+    ) -> Listing:
+        """Records whose key starts with `prefix` and is greater than `after`; all if `limit` is 0.
+
+        With `revision`, as the store stood then (`Compacted` if that is no longer known).
+        """
+
+    async def put(self, key: str, encode: Encode, *, expected: int | None) -> Record:
+        """Write. `expected`: the revision the key must be at; 0 = must not exist; None = no condition.
+
+        Raises `RevisionConflict` at once, without waiting for the disk.
+        """
+
+    async def delete(self, key: str, encode: Encode, *, expected: int | None) -> Record:
+        """Remove the key; the returned record is its last form. `RevisionConflict(current=None)` if absent."""
+
+    def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
+        """Committed changes with revision > `after`, batched, in order, without gap, until closed.
+
+        Registers when first iterated; history from `after` up to then is replayed. Ends quietly when the
+        store closes; raises `Compacted` if `after` is too old or the watcher's bounded queue overflowed.
+        """
+
+    async def close(self) -> None:
+        """Finish the writes under way, end the watches, release the files. Idempotent."""
