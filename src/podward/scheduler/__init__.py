@@ -1,0 +1,1 @@
+"""Binds Pods to nodes. A restart never moves a Pod: it is bound once, for life."""

@@ -57,7 +57,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.time
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:
+    def run_in_executor(  # type: ignore[override]  # the base's variadic type cannot be restated
+        self, executor: Any, func: Any, *args: Any
+    ) -> NoReturn:
         raise ClosedWorld("no threads in virtual time")
 
     async def create_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
