@@ -1,0 +1,67 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.support import (
+    Kubectl,
+    Podward,
+    component_missing,
+    kubectl_1_20,
+    kubectl_current,
+)
+
+KUBECTLS = {"kubectl-1.20": kubectl_1_20, "kubectl-on-path": kubectl_current}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/tests/e2e/" in str(item.path):
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def podward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podward]:
+    """One server for all tests that leave it as they found it (each in a namespace of its own)."""
+    server = Podward(tmp_path_factory.mktemp("podward") / "data").start()
+    yield server
+    server.tear_down()
+
+
+@pytest.fixture
+def own_podward(tmp_path: Path) -> Iterator[Podward]:
+    """A server that the test may kill."""
+    server = Podward(tmp_path / "data").start()
+    yield server
+    server.tear_down()
+
+
+@pytest.fixture(params=KUBECTLS)
+def kubectl(
+    request: pytest.FixtureRequest, podward: Podward, tmp_path_factory: pytest.TempPathFactory
+) -> Kubectl:
+    """Every kubectl that this machine has, and 1.20."""
+    binary = KUBECTLS[request.param]()
+    if binary is None:
+        component_missing(request.param)
+        raise AssertionError
+    return Kubectl(binary, podward, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def recent_kubectl(podward: Podward, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """For what only a recent kubectl speaks."""
+    binary = kubectl_current()
+    if binary is None:
+        component_missing("a recent kubectl on the PATH")
+        raise AssertionError
+    return Kubectl(binary, podward, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest, podward: Podward) -> Iterator[str]:
+    name = "t-" + str(abs(hash(request.node.nodeid)))[:12]
+    podward.cli(
+        "apply", "-f", "-", input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
+    )
+    yield name
+    podward.cli("delete", "namespace", name, "--wait=false", check=False)

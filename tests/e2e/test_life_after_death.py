@@ -1,0 +1,119 @@
+"""Containers outlive Podward: killed or stopped, the next one adopts them and starts nothing twice."""
+
+import json
+import os
+import signal
+import subprocess
+from typing import Any
+
+from tests.e2e.support import Podward, eventually
+
+PODS = """
+apiVersion: v1
+kind: Pod
+metadata: {name: lasting}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: main, image: busybox, command: [sleep, "86399"]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ending}
+spec:
+  restartPolicy: Never
+  containers:
+  - {name: main, image: busybox, command: [sh, -c, "sleep 4; exit 42"]}
+"""
+
+
+def pods(podward: Podward) -> dict[str, Any]:
+    listed = json.loads(podward.cli("get", "pods", "-o", "json"))
+    return {pod["metadata"]["name"]: pod for pod in listed["items"]}
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    status: dict[str, Any] = (pod.get("status", {}).get("containerStatuses") or [{}])[0]
+    return status
+
+
+def processes(argument: str) -> list[int]:
+    found = subprocess.run(["pgrep", "-fx", f"sleep {argument}"], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def running(podward: Podward, *names: str) -> bool:
+    now = pods(podward)
+    return all("running" in container(now[name]).get("state", {}) for name in names if name in now)
+
+
+def test_containers_survive_kill_9_and_are_adopted(own_podward: Podward) -> None:
+    own_podward.cli("apply", "-f", "-", input=PODS)
+    eventually(lambda: running(own_podward, "lasting", "ending") and len(pods(own_podward)) == 2)
+    before = pods(own_podward)
+    pids = processes("86399")
+    assert len(pids) == 1
+
+    own_podward.kill()
+    assert processes("86399") == pids
+    # `ending` exits while nobody watches.
+    eventually(lambda: not processes("4"), timeout=10)
+    own_podward.start()
+
+    def settled() -> bool:
+        return pods(own_podward)["ending"]["status"]["phase"] == "Failed"
+
+    eventually(settled, what="the exit that nobody saw")
+    after = pods(own_podward)
+    assert container(after["ending"])["state"]["terminated"]["exitCode"] == 42
+    assert container(after["lasting"])["containerID"] == container(before["lasting"])["containerID"]
+    assert container(after["lasting"])["restartCount"] == 0
+    assert processes("86399") == pids
+
+    os.kill(pids[0], signal.SIGKILL)  # the adopted container is still watched
+
+    def restarted() -> bool:
+        return container(pods(own_podward)["lasting"])["restartCount"] == 1
+
+    eventually(restarted, what="the restart of an adopted container")
+    assert container(pods(own_podward)["lasting"])["lastState"]["terminated"]["exitCode"] == 137
+
+
+def test_sigterm_leaves_containers_running_and_stop_pods_ends_them(own_podward: Podward) -> None:
+    own_podward.cli("apply", "-f", "-", input=PODS.split("---")[0])
+    eventually(lambda: running(own_podward, "lasting") and pods(own_podward))
+    pids = processes("86399")
+    assert own_podward.stop() == 0
+    assert processes("86399") == pids
+    own_podward.options = ("--stop-pods",)
+    own_podward.start()
+    eventually(lambda: running(own_podward, "lasting"))
+    assert own_podward.stop() == 0
+    eventually(lambda: not processes("86399"), what="the container's end")
+
+
+def test_a_second_podward_on_the_same_data_directory_refuses(own_podward: Podward) -> None:
+    done = subprocess.run(
+        [*own_podward.command()[:-4], "--listen", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert str(own_podward.data_dir) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_acknowledged_write_survives_kill_9(own_podward: Podward) -> None:
+    for round_ in range(3):
+        manifest = "".join(
+            f"---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c-{round_}-{i}}}, data: {{k: v}}}}\n"
+            for i in range(20)
+        )
+        printed = own_podward.cli("apply", "-f", "-", input=manifest)
+        assert printed.count(" created") == 20
+        own_podward.kill()
+        own_podward.start()
+        names = own_podward.cli("get", "configmaps", "-o", "name").split()
+        assert {f"configmap/c-{round_}-{i}" for i in range(20)} <= set(names)
