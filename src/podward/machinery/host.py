@@ -1,0 +1,46 @@
+"""What this machine is: read once, at the edge, and handed inwards as plain facts."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+
+def default_address() -> str:
+    """The address of the default route's interface; 127.0.0.1 where there is none.
+
+    Connecting a datagram socket sends nothing: it only asks the kernel which source address it would use.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # TEST-NET-2: reached by the default route or not at all
+            address = str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+    return address if address != "0.0.0.0" else "127.0.0.1"
+
+
+class DirectoryInUse(Exception):
+    """Another process holds the directory; `holder` is its pid, or empty if it could not be read."""
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        super().__init__(f"{directory} is in use by process {holder or 'unknown'}")
+        self.holder = holder
+
+
+class DirectoryLock:
+    """One process at a time per directory; the kernel lets go of it however the process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._file, 32).decode(errors="replace").strip()
+            os.close(self._file)
+            raise DirectoryInUse(directory, holder) from None
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        os.close(self._file)
