@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from podward.machinery.network import Network
+
+USER_AGENT = "kube-probe/1.36"
 MAX_OUTPUT_BYTES = 10 * 1024
 """Of an exec's output or an http body; the rest is cut and does not change the verdict."""
 
@@ -35,7 +38,7 @@ class Outcome(StrEnum):
 class ProbeVerdicts:
     """What the prober holds about one Pod at one moment, for the pure functions that decide from it.
 
-    Verdicts belong to a container *instance*: the maps go from container ID (with its `scheme://`) to
+    Verdicts belong to a container *instance*: the maps go from bare container ID (no `scheme://`) to
     SUCCESS, FAILURE or UNKNOWN. `workers` names the (container, type) pairs that are being probed.
     """
 
@@ -52,7 +55,14 @@ class ProbeResult:
 
 
 class ProbeError(Exception):
-    """The attempt says nothing about the container; the text is shown in the event."""
+    """The attempt says nothing about the container; the text is shown in the event.
+
+    `state` is only a word of that text: what the attempt was about to say when it broke off.
+    """
+
+    def __init__(self, message: str, state: Outcome = Outcome.UNKNOWN) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class ExecOutput(Protocol):
@@ -80,3 +90,6 @@ class ProbeTarget:
     named_ports: dict[str, int]
     """This container's `ports[].name` -> containerPort."""
     exec_sync: ExecSync
+    network: Network
+    literal_env: Mapping[str, str] = field(default_factory=dict)
+    """What `$(NAME)` in a command expands to: the container's `env` entries with a literal value."""
