@@ -1,0 +1,147 @@
+"""The rules of one probe worker: one container, one probe type (spec/health.md 2.3). Pure.
+
+An attempt has two halves, with the handler between them. `prepare` looks at the container's *published* status
+and says whether to ask at all; `conclude` counts the answer and says whether it is a verdict yet. A verdict
+belongs to the instance that `prepare` saw, however late the answer comes.
+
+The streak (`last_result`, `result_run`) is deliberately not reset when a new instance appears, only when the
+worker goes on hold: a container that failed twice and then crashed by itself is on its last chance.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum, auto
+
+from lightkube.models import core_v1
+
+from podward.kubelet.prober.results import INITIAL
+from podward.kubelet.restart_policy import restarts_after_exit
+from podward.probes.base import Outcome, ProbeType
+
+# A container running since before the kubelet by this much was judged by the kubelet before.
+_ADOPTED_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSubject:
+    """What a worker is made for; it keeps this snapshot for life, probes never change."""
+
+    pod: core_v1.Pod
+    container: core_v1.Container
+    type: ProbeType
+    probe: core_v1.Probe
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    container_id: str = ""
+    """Bare; the instance that is being judged."""
+    last_result: Outcome | None = None
+    result_run: int = 0
+    on_hold: bool = False
+    """A conclusive answer was given; nothing more is asked of this instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the kubelet knows when the worker wakes."""
+
+    status: core_v1.PodStatus | None
+    deleted: bool
+    now: datetime
+    kubelet_started_at: datetime
+
+
+class Next(Enum):
+    LATER = auto()
+    PROBE = auto()
+    EXIT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    state: WorkerState
+    next: Next
+    verdicts: tuple[Outcome, ...] = ()
+    """To be cached for `state.container_id`, in this order."""
+    forget: str = ""
+    """The container ID whose verdict is dropped first; empty for none."""
+
+
+def prepare(subject: ProbeSubject, state: WorkerState, seen: Observation) -> Step:
+    """Everything before the question; the order of the checks is the kubelet's."""
+    if seen.status is None:
+        return Step(state, Next.LATER)
+    if seen.status.phase in ("Failed", "Succeeded"):
+        return Step(state, Next.EXIT)
+    container = _find(seen.status, subject.container.name)
+    if container is None or not container.containerID:
+        return Step(state, Next.LATER)
+    forget = ""
+    verdicts: tuple[Outcome, ...] = ()
+    identity = container.containerID.partition("://")[2]
+    if identity != state.container_id:
+        forget = state.container_id
+        state = replace(state, container_id=identity, on_hold=False)
+        verdicts = _first_verdicts(subject, container, seen)
+    if state.on_hold:
+        return Step(state, Next.LATER, verdicts, forget)
+    running = container.state.running if container.state else None
+    if running is None:
+        ended = container.state.terminated if container.state else None
+        over = ended is not None and not restarts_after_exit(
+            subject.pod, subject.container, ended.exitCode
+        )
+        return Step(state, Next.EXIT if over else Next.LATER, (*verdicts, Outcome.FAILURE), forget)
+    if seen.deleted and subject.type is not ProbeType.READINESS:
+        return Step(state, Next.EXIT, (*verdicts, Outcome.SUCCESS), forget)
+    if not _is_due(subject, container, running, seen.now):
+        return Step(state, Next.LATER, verdicts, forget)
+    return Step(state, Next.PROBE, verdicts, forget)
+
+
+def conclude(subject: ProbeSubject, state: WorkerState, outcome: Outcome) -> Step:
+    """Count an answer, SUCCESS or FAILURE. An attempt that errored must not come here."""
+    run = state.result_run + 1 if outcome is state.last_result else 1
+    state = replace(state, last_result=outcome, result_run=run)
+    probe = subject.probe
+    failed = outcome is Outcome.FAILURE
+    threshold = (probe.failureThreshold or 3) if failed else (probe.successThreshold or 1)
+    if run < threshold:
+        return Step(state, Next.LATER)
+    if (failed and subject.type is ProbeType.LIVENESS) or subject.type is ProbeType.STARTUP:
+        # What comes next must not count attempts made while the instance is being killed, or has started.
+        state = replace(state, on_hold=True, result_run=0)
+    return Step(state, Next.LATER, (outcome,))
+
+
+def _first_verdicts(
+    subject: ProbeSubject, container: core_v1.ContainerStatus, seen: Observation
+) -> tuple[Outcome, ...]:
+    running = container.state.running if container.state else None
+    if running is not None and running.startedAt is not None:
+        age = (seen.kubelet_started_at - running.startedAt).total_seconds()
+        if age > _ADOPTED_SECONDS:
+            # A restarted kubelet must not flip what the one before had found out.
+            known = subject.type is ProbeType.STARTUP and container.started
+            return (Outcome.SUCCESS,) if known else ()
+    return (INITIAL[subject.type],)
+
+
+def _is_due(
+    subject: ProbeSubject,
+    container: core_v1.ContainerStatus,
+    running: core_v1.ContainerStateRunning,
+    now: datetime,
+) -> bool:
+    if running.startedAt is not None:
+        age = int((now - running.startedAt).total_seconds())
+        if age < (subject.probe.initialDelaySeconds or 0):
+            return False
+    # Startup asks until started; the others from then on.
+    return bool(container.started) is not (subject.type is ProbeType.STARTUP)
+
+
+def _find(status: core_v1.PodStatus, name: str) -> core_v1.ContainerStatus | None:
+    everywhere = (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))
+    return next((container for container in everywhere if container.name == name), None)
