@@ -1,0 +1,195 @@
+"""The state both stores share: documents, the history of changes, and who watches. Synchronous, no I/O.
+
+A write happens in two steps, so that a store can make it durable in between: `stage_*` checks the precondition
+against everything committed *and* staged and hands out the next revision; `commit` makes it readable and tells
+the watchers. Staged writes are committed in the order they were staged, or all taken back (`roll_back`).
+"""
+
+import asyncio
+import bisect
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+
+from podward.store.base import Change, Compacted, Encode, Listing, Record, RevisionConflict
+
+HISTORY_LIMIT = 10_000
+"""Changes kept for watches that resume and lists that continue; older revisions are `Compacted`."""
+
+WATCHER_LIMIT = 4_096
+"""Changes a watcher may lag behind before it is cut off: memory has to end somewhere."""
+
+
+class Watcher:
+    """A bounded queue of committed changes below one prefix."""
+
+    def __init__(self, prefix: str, backlog: Iterable[Change]) -> None:
+        self.prefix = prefix
+        self._changes: deque[Change] = deque(backlog)
+        self._wake = asyncio.Event()
+        self._overrun_at: int | None = None
+        self._closed = False
+        if self._changes:
+            self._wake.set()
+
+    def offer(self, change: Change) -> None:
+        if self._overrun_at is not None:
+            return
+        if len(self._changes) >= WATCHER_LIMIT:
+            self._overrun_at = self._changes[0].record.revision
+            self._changes.clear()
+        else:
+            self._changes.append(change)
+        self._wake.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+
+    async def next_batch(self) -> list[Change]:
+        """All that has gathered; empty when the store closed."""
+        await self._wake.wait()
+        self._wake.clear()
+        if self._overrun_at is not None:
+            raise Compacted(self._overrun_at, self._overrun_at + WATCHER_LIMIT)
+        batch = list(self._changes)
+        self._changes.clear()
+        if self._closed:
+            self._wake.set()
+        return batch
+
+
+class Index:
+    def __init__(
+        self,
+        records: Iterable[Record] = (),
+        history: Iterable[Change] = (),
+        revision: int = 0,
+    ) -> None:
+        self._records = {record.key: record for record in records}
+        self._keys = sorted(self._records)
+        self._history: deque[Change] = deque(history, maxlen=HISTORY_LIMIT)
+        self._staged: dict[str, Change] = {}
+        """The newest change staged for a key."""
+        self._watchers: set[Watcher] = set()
+        self.revision = revision
+        self._next = revision + 1
+        self._floor = revision
+        if self._history:
+            self._floor = self._history[0].record.revision - 1
+
+    # ---- reading
+
+    def get(self, key: str) -> Record | None:
+        return self._records.get(key)
+
+    def range(self, prefix: str, *, revision: int | None, limit: int, after: str) -> Listing:
+        if revision is None or revision >= self.revision:
+            found = self._records_below(prefix, after)
+            revision = self.revision
+        else:
+            found = self._as_of(prefix, after, revision)
+        remaining = max(len(found) - limit, 0) if limit else 0
+        return Listing(found[:limit] if limit else found, revision, remaining)
+
+    def _records_below(self, prefix: str, after: str) -> list[Record]:
+        start = bisect.bisect_left(self._keys, prefix)
+        if after >= prefix:
+            start = bisect.bisect_right(self._keys, after)
+        found = []
+        for i in range(start, len(self._keys)):
+            key = self._keys[i]
+            if not key.startswith(prefix):
+                break
+            found.append(self._records[key])
+        return found
+
+    def _as_of(self, prefix: str, after: str, revision: int) -> list[Record]:
+        """Undo, newest first, what happened since."""
+        if revision < self._floor:
+            raise Compacted(revision, self._floor)
+        state = {record.key: record for record in self._records_below(prefix, "")}
+        for change in reversed(self._history):
+            if change.record.revision <= revision:
+                break
+            if not change.record.key.startswith(prefix):
+                continue
+            if change.previous is None:
+                state.pop(change.record.key, None)
+            else:
+                state[change.record.key] = change.previous
+        return [state[key] for key in sorted(state) if key > after]
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[list[Change]]:
+        if after < self._floor:
+            raise Compacted(after, self._floor)
+        backlog = [
+            change
+            for change in self._history
+            if change.record.revision > after and change.record.key.startswith(prefix)
+        ]
+        watcher = Watcher(prefix, backlog)
+        self._watchers.add(watcher)
+        try:
+            while batch := await watcher.next_batch():
+                yield batch
+        finally:
+            self._watchers.discard(watcher)
+
+    def close_watchers(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()
+
+    # ---- writing
+
+    def stage_put(self, key: str, encode: Encode, expected: int | None) -> Change:
+        previous = self._check(key, expected)
+        revision = self._next
+        record = Record(key, encode(revision), revision)
+        return self._stage(Change("MODIFIED" if previous else "ADDED", record, previous))
+
+    def stage_delete(self, key: str, encode: Encode, expected: int | None) -> Change:
+        previous = self._check(key, expected)
+        if previous is None:
+            raise RevisionConflict(key, None)
+        revision = self._next
+        record = Record(key, encode(revision), revision)
+        return self._stage(Change("DELETED", record, previous))
+
+    def _check(self, key: str, expected: int | None) -> Record | None:
+        staged = self._staged.get(key)
+        if staged is None:
+            current = self._records.get(key)
+        else:
+            current = None if staged.type == "DELETED" else staged.record
+        if expected is not None and expected != (current.revision if current else 0):
+            raise RevisionConflict(key, current)
+        return current
+
+    def _stage(self, change: Change) -> Change:
+        self._next += 1
+        self._staged[change.record.key] = change
+        return change
+
+    def commit(self, change: Change) -> None:
+        """Make the oldest staged change visible."""
+        key = change.record.key
+        if change.type == "DELETED":
+            del self._records[key]
+            del self._keys[bisect.bisect_left(self._keys, key)]
+        else:
+            if key not in self._records:
+                bisect.insort(self._keys, key)
+            self._records[key] = change.record
+        if self._staged.get(key) is change:
+            del self._staged[key]
+        if len(self._history) == HISTORY_LIMIT:
+            self._floor = self._history[0].record.revision
+        self._history.append(change)
+        self.revision = change.record.revision
+        for watcher in self._watchers:
+            if key.startswith(watcher.prefix):
+                watcher.offer(change)
+
+    def roll_back(self) -> None:
+        """Forget every staged write. Their revisions are not given out again: somebody may have seen them."""
+        self._staged.clear()
