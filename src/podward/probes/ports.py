@@ -1,5 +1,6 @@
 """Which port a probe means (spec/health.md 3)."""
 
+import os
 from collections.abc import Mapping
 
 from podward.machinery.network import NameNotFound
@@ -36,4 +37,5 @@ def dial_error(host: str, port: int, error: OSError) -> str:
 
 def errno_text(error: OSError) -> str:
     """`connection refused`: the kernel's words in lower case, without Python's number."""
-    return (error.strerror or str(error)).lower()
+    # Not `strerror`: asyncio puts a sentence of its own there.
+    return os.strerror(error.errno).lower() if error.errno else str(error).lower()
