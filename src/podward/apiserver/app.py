@@ -1,0 +1,310 @@
+"""The API server: an ASGI application over a store.
+
+It owns no socket and no task of its own: `serving.py` puts it on the network, the in-process transport calls it
+directly, and the composition root runs its background loops.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from podward.admission.chain import AdmissionChain
+from podward.api import errors
+from podward.api.errors import ApiStatusError
+from podward.api.scheme import SCHEME, Scheme
+from podward.apiserver.bootstrap import bootstrap
+from podward.apiserver.event_ttl import run_event_ttl
+from podward.apiserver.handlers.create import bind, create
+from podward.apiserver.handlers.delete import delete, delete_collection
+from podward.apiserver.handlers.exec import open_exec
+from podward.apiserver.handlers.get import get
+from podward.apiserver.handlers.list import list_collection
+from podward.apiserver.handlers.logs import logs
+from podward.apiserver.handlers.patch import patch
+from podward.apiserver.handlers.update import update
+from podward.apiserver.handlers.watch import watch
+from podward.apiserver.identity import ANONYMOUS, Identity
+from podward.apiserver.namespace_lifecycle import NamespaceLifecycle
+from podward.apiserver.node_access import ExecSession, NodeAccess
+from podward.apiserver.registry import Registry
+from podward.apiserver.request import Request, Response, StreamResponse
+from podward.apiserver.responses import error_response, status_error
+from podward.apiserver.router import Target, route
+from podward.machinery.clock import Clock
+from podward.machinery.entropy import Entropy
+from podward.store.base import Store, StoreUnavailable
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answer = Response | StreamResponse
+RouteHandler = Callable[[Request], Awaitable[Answer]]
+
+_BODY_LIMIT: Final = 3 * 1024 * 1024
+_HEALTH_PATHS: Final = ("/healthz", "/livez", "/readyz")
+_NOT_FOUND: Final = "the server could not find the requested resource"
+_NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
+_log = logging.getLogger(__name__)
+
+_COLLECTION: Final = {"POST": create, "DELETE": delete_collection}
+_OBJECT: Final = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
+_SUBRESOURCES: Final = {
+    "status": {"GET": get, "PUT": update, "PATCH": patch},
+    "finalize": {"PUT": update},
+    "binding": {"POST": bind},
+}
+
+
+class ApiServer:
+    """`extra_routes`: answers of paths that are not resources; a key may have `{segments}` and end in `/...`.
+
+    `authenticate` says who makes a request that came from outside, or raises an `ApiStatusError` (401).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        admission: AdmissionChain,
+        node_access: NodeAccess | None,
+        authenticate: Callable[[Scope], Identity],
+        scheme: Scheme = SCHEME,
+        extra_routes: Mapping[str, RouteHandler] | None = None,
+    ) -> None:
+        self.registry = Registry(store, clock, entropy, scheme, admission)
+        self.node_access = node_access
+        self._scheme = scheme
+        self._authenticate = authenticate
+        self._extra_routes = dict(extra_routes or {})
+        self._streams: set[asyncio.Task[None]] = set()
+
+    async def bootstrap(self) -> None:
+        """Create what every cluster begins with; what is there already stays."""
+        await bootstrap(self.registry)
+
+    async def run_event_ttl(self) -> None:
+        await run_event_ttl(self.registry)
+
+    async def run_namespace_lifecycle(self) -> None:
+        await NamespaceLifecycle(self.registry).run()
+
+    async def close(self) -> None:
+        """End every watch and log that is being followed. Requests that come later are still answered."""
+        streams = list(self._streams)
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "websocket" or _is_exec(scope, self._scheme):
+            await self._exec(scope, receive, send)
+        else:
+            answer = await self._answer(scope, receive)
+            if isinstance(answer, StreamResponse):
+                await self._send_stream(answer, receive, send)
+            else:
+                await _send(answer, send, with_body=scope["method"] != "HEAD")
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        """The answer of any request; nothing that goes wrong gets past here."""
+        try:
+            body = await _read_body(receive)
+            return await self._dispatch(self._request(scope, body))
+        except ApiStatusError as error:
+            return error_response(error)
+        except StoreUnavailable as error:
+            return error_response(status_error(503, "ServiceUnavailable", f"cannot store: {error}"))
+        except Exception:
+            _log.exception("cannot answer %s %s", scope["method"], scope["path"])
+            return error_response(
+                status_error(500, "InternalError", "Internal error occurred: see the server's log")
+            )
+
+    def _request(self, scope: Scope, body: bytes) -> Request:
+        health = scope.get("path", "").startswith(_HEALTH_PATHS)
+        identity = ANONYMOUS if health else self._identity(scope)
+        query_list = parse_qs(
+            scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True
+        )
+        return Request(
+            method=scope.get("method", "GET"),
+            path=scope["path"],
+            query={name: values[0] for name, values in query_list.items()},
+            query_list=query_list,
+            headers={k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]},
+            identity=identity,
+            body=body,
+            scope=scope,
+        )
+
+    def _identity(self, scope: Scope) -> Identity:
+        trusted = (scope.get("extensions") or {}).get("podward.identity")
+        return trusted if isinstance(trusted, Identity) else self._authenticate(scope)
+
+    async def _dispatch(self, request: Request) -> Answer:
+        check = request.path.strip("/").split("/")
+        if f"/{check[0]}" in _HEALTH_PATHS and len(check) <= 2:
+            return _health(check[0], request)
+        extra = self._extra(request.path)
+        if extra is not None:
+            if request.method not in ("GET", "HEAD"):
+                raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
+            return await extra(request)
+        target = route(request.path, self._scheme)
+        if target is None:
+            raise status_error(404, "NotFound", _NOT_FOUND)
+        return await self._resource(target, request)
+
+    def _extra(self, path: str) -> RouteHandler | None:
+        path = "/" + path.strip("/")
+        exact = self._extra_routes.get(path)
+        if exact is not None:
+            return exact
+        for template, handler in self._extra_routes.items():
+            if _fits(path, template):
+                return handler
+        return None
+
+    async def _resource(self, target: Target, request: Request) -> Answer:
+        method = "GET" if request.method == "HEAD" else request.method
+        if target.subresource == "log":
+            if method != "GET":
+                raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
+            return await logs(self.registry, self.node_access, target, request)
+        if method == "GET" and not target.subresource:
+            if target.watch or request.flag("watch"):
+                return await watch(self.registry, target, request)
+            if not target.name:
+                return await list_collection(self.registry, target, request)
+        handlers: Mapping[str, Any] = _COLLECTION
+        if target.subresource:
+            handlers = _SUBRESOURCES.get(target.subresource, {})
+        elif target.name:
+            handlers = _OBJECT
+        if method == "OPTIONS":
+            return Response(204, headers={"allow": ", ".join(["GET", "HEAD", *handlers])})
+        across = target.resource.namespaced and not target.namespace
+        if method not in handlers or (across and method != "GET"):
+            raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
+        answer: Answer = await handlers[method](self.registry, target, request)
+        return answer
+
+    async def _exec(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from podward.apiserver.remote_command import serve_exec
+
+        async def open_session() -> ExecSession:
+            request = self._request(scope, b"")
+            target = route(request.path, self._scheme)
+            if target is None or target.subresource != "exec":
+                raise status_error(404, "NotFound", _NOT_FOUND)
+            return await open_exec(self.registry, self.node_access, target, request)
+
+        await serve_exec(scope, receive, send, open_session)
+
+    async def _send_stream(self, answer: StreamResponse, receive: Receive, send: Send) -> None:
+        """Send chunks until they end, the client goes away, or the server closes."""
+        await send(_start(answer, None))
+        pump = asyncio.create_task(_pump(answer, send))
+        gone = asyncio.create_task(_disconnected(receive))
+        self._streams.add(pump)
+        try:
+            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+            left = gone.done() and not pump.done()
+        finally:
+            self._streams.discard(pump)
+            pump.cancel()
+            gone.cancel()
+            await asyncio.gather(pump, gone, return_exceptions=True)
+            close = getattr(answer.chunks, "aclose", None)
+            if close is not None:
+                await close()
+        if not left:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _pump(answer: StreamResponse, send: Send) -> None:
+    try:
+        async for chunk in answer.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except Exception:
+        # The status line is out already: ending the body is all that is left to say.
+        _log.exception("a stream ended early")
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _read_body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise errors.bad_request("the client went away in the middle of its request")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > _BODY_LIMIT:
+            raise status_error(
+                413, "RequestEntityTooLarge", f"Request entity too large: limit is {_BODY_LIMIT}"
+            )
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _start(answer: Answer, length: int | None) -> MutableMapping[str, Any]:
+    headers = [(b"content-type", answer.content_type.encode("latin-1"))]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    if answer.content_type.startswith("application/"):
+        headers.append((b"cache-control", b"no-cache, private"))
+    headers += [(k.encode("latin-1"), v.encode("latin-1")) for k, v in answer.headers.items()]
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+async def _send(answer: Response, send: Send, *, with_body: bool) -> None:
+    bodiless = answer.status in (204, 304)
+    await send(_start(answer, None if bodiless else len(answer.body)))
+    body = answer.body if with_body and not bodiless else b""
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _is_exec(scope: Scope, scheme: Scheme) -> bool:
+    target = route(scope["path"], scheme)
+    return target is not None and target.subresource == "exec"
+
+
+def _health(check: str, request: Request) -> Response:
+    """One check is all there is: a server that answers is well."""
+    text = "ok"
+    if "verbose" in request.query:
+        text = f"[+]ping ok\n{check} check passed\n"
+    return Response(200, text.encode(), "text/plain; charset=utf-8")
+
+
+def _fits(path: str, template: str) -> bool:
+    """Whether `path` is one that `template` stands for."""
+    parts, wanted = path.split("/"), template.split("/")
+    if wanted[-1] == "...":
+        wanted = wanted[:-1]
+        parts = parts[: len(wanted)] if len(parts) > len(wanted) else []
+    return len(parts) == len(wanted) and all(
+        w == p or (w.startswith("{") and w.endswith("}") and bool(p))
+        for w, p in zip(wanted, parts, strict=True)
+    )

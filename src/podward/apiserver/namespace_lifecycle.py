@@ -1,0 +1,109 @@
+"""Active namespaces have their default ServiceAccount; Terminating ones are emptied, then let go."""
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from lightkube.models import core_v1, meta_v1
+
+from podward.api.errors import ApiStatusError
+from podward.api.scheme import Resource
+from podward.apiserver.bootstrap import ensure_default_service_account
+from podward.apiserver.registry import Registry, WriteOptions
+from podward.apiserver.strategies.namespace import FINALIZER
+from podward.apiserver.strategy import metadata_of
+from podward.store.base import Change, Compacted
+
+_log = logging.getLogger(__name__)
+_RETRY = 1.0
+
+
+class NamespaceLifecycle:
+    """Woken by every change of a namespace, and by every deletion inside one."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        row = registry.scheme.of_plural("", "v1", "namespaces")
+        assert row is not None, "the scheme has no namespaces"
+        self._namespaces: Resource = row
+
+    async def run(self) -> None:
+        """Until cancelled or the store closes."""
+        store = self._registry.store
+        while True:
+            listing = await store.range(self._registry.prefix(self._namespaces))
+            try:
+                for record in listing.records:
+                    await self._reconcile_safely(record.key.rsplit("/", 1)[1])
+                async for batch in store.watch("/registry/", after=listing.revision):
+                    for name in sorted(self._touched(batch)):
+                        await self._reconcile_safely(name)
+                return
+            except Compacted:
+                continue  # it fell behind: begin again with what there is now
+
+    async def reconcile(self, name: str) -> None:
+        """One step towards what the namespace should be. Twice is once."""
+        found = await self._registry.store.get(self._registry.key(self._namespaces, "", name))
+        if found is None:
+            return
+        namespace = self._registry.cache.decode(found, self._namespaces)
+        if metadata_of(namespace).deletionTimestamp is None:
+            await ensure_default_service_account(self._registry, name)
+            return
+        left = 0
+        for resource in self._registry.scheme:
+            if resource.namespaced:
+                left += await self._empty(resource, name)
+        if not left:
+            await self._registry.update(
+                self._namespaces, "", name, _released, WriteOptions(subresource="finalize")
+            )
+
+    async def _empty(self, resource: Resource, namespace: str) -> int:
+        """Delete all objects of a kind; how many are still there afterwards."""
+        prefix = self._registry.prefix(resource, namespace)
+        for record in (await self._registry.store.range(prefix)).records:
+            obj = self._registry.cache.decode(record, resource)
+            if metadata_of(obj).deletionTimestamp is not None:
+                continue  # whoever holds it back is at work; its end wakes us again
+            name = record.key.removeprefix(prefix)
+            try:
+                await self._registry.delete(
+                    resource, namespace, name, meta_v1.DeleteOptions(), WriteOptions()
+                )
+            except ApiStatusError as error:
+                if error.status.code != 404:
+                    raise
+        return len((await self._registry.store.range(prefix)).records)
+
+    async def _reconcile_safely(self, name: str) -> None:
+        while True:
+            try:
+                return await self.reconcile(name)
+            except ApiStatusError as error:
+                if error.status.code == 404:
+                    return None
+                _log.warning("cannot empty namespace %s: %s", name, error)
+                await asyncio.sleep(_RETRY)
+
+    def _touched(self, batch: list[Change]) -> set[str]:
+        """Names of namespaces that these changes may have brought nearer to their end."""
+        names = set()
+        prefix = self._registry.prefix(self._namespaces)
+        for change in batch:
+            key = change.record.key
+            if key.startswith(prefix):
+                if change.type != "DELETED":
+                    names.add(key.removeprefix(prefix))
+            elif change.type == "DELETED" and key.count("/") == 5:
+                names.add(key.split("/")[4])
+        return names
+
+
+def _released(namespace: Any) -> Any:
+    finalizers = [f for f in namespace.spec.finalizers or () if f != FINALIZER]
+    return msgspec.structs.replace(
+        namespace, spec=core_v1.NamespaceSpec(finalizers=finalizers or None)
+    )

@@ -1,0 +1,60 @@
+"""Rows of the kinds that need no thought."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from podward.apiserver.printers.base import AGE, NAME, Cells, Printer, TableColumn, age, name_of
+
+
+def _namespace(obj: Any, now: datetime) -> Cells:
+    return [name_of(obj), (obj.status.phase if obj.status else "") or "", age(obj, now)]
+
+
+def _config_map(obj: Any, now: datetime) -> Cells:
+    return [name_of(obj), len(obj.data or {}) + len(obj.binaryData or {}), age(obj, now)]
+
+
+def _secret(obj: Any, now: datetime) -> Cells:
+    return [name_of(obj), obj.type or "", len(obj.data or {}), age(obj, now)]
+
+
+def _service_account(obj: Any, now: datetime) -> Cells:
+    return [name_of(obj), age(obj, now)]
+
+
+def _lease(obj: Any, now: datetime) -> Cells:
+    return [name_of(obj), (obj.spec.holderIdentity if obj.spec else "") or "", age(obj, now)]
+
+
+def _generic(obj: Any, now: datetime) -> Cells:
+    created = obj.metadata.creationTimestamp if obj.metadata else None
+    text = created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if created else "<unknown>"
+    return [name_of(obj), text]
+
+
+NAMESPACE_PRINTER = Printer(
+    (NAME, TableColumn("Status", description="Active or Terminating."), AGE), _namespace
+)
+CONFIG_MAP_PRINTER = Printer(
+    (NAME, TableColumn("Data", "integer", description="How many keys it has."), AGE), _config_map
+)
+SECRET_PRINTER = Printer(
+    (
+        NAME,
+        TableColumn("Type", description="What it is for."),
+        TableColumn("Data", "integer", description="How many keys it has."),
+        AGE,
+    ),
+    _secret,
+)
+SERVICE_ACCOUNT_PRINTER = Printer((NAME, AGE), _service_account)
+LEASE_PRINTER = Printer((NAME, TableColumn("Holder", description="Who holds it."), AGE), _lease)
+GENERIC_PRINTER = Printer(
+    (
+        NAME,
+        TableColumn(
+            "Created At", "date", description="When the server stored it for the first time."
+        ),
+    ),
+    _generic,
+)
