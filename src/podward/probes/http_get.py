@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import httptools
@@ -182,8 +183,8 @@ class _Reader(asyncio.Protocol):
         self._sized = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(self._request)
+        # A cast, no isinstance: uvloop's transports do not inherit from asyncio's.
+        cast(asyncio.WriteTransport, transport).write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if self.response.done():
