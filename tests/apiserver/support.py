@@ -68,8 +68,10 @@ class Caller:
         body: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
-        **query: str,
+        query: Mapping[str, str] | None = None,
+        **more: str,
     ) -> Answer:
+        """`query` is for parameters whose names Python cannot spell."""
         raw = (
             body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         )
@@ -83,7 +85,7 @@ class Caller:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self.server(scope(method, path, given, query), receive, send)
+        await self.server(scope(method, path, given, {**(query or {}), **more}), receive, send)
         start = sent[0]
         return Answer(
             start["status"],

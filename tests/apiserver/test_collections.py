@@ -19,10 +19,10 @@ def test_pages_of_a_list_are_of_one_revision() -> None:
         assert first["metadata"]["remainingItemCount"] == 3
         await call("DELETE", f"{PODS}/p4")
         token = first["metadata"]["continue"]
-        second = (await call("GET", PODS, **{"limit": "10", "continue": token})).json
+        second = (await call("GET", PODS, query={"limit": "10", "continue": token})).json
         assert [i["metadata"]["name"] for i in second["items"]] == ["p2", "p3", "p4"]
         assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
-        assert (await call("GET", PODS, **{"continue": "x"})).status == 400
+        assert (await call("GET", PODS, query={"continue": "x"})).status == 400
 
     run(scenario())
 
@@ -41,7 +41,7 @@ def test_selectors() -> None:
             ({"fieldSelector": "metadata.name=b,status.phase=Pending"}, ["b"]),
             ({"fieldSelector": "spec.nodeName!=n1"}, ["b"]),
         ]:
-            items = (await call("GET", "/api/v1/pods", **query)).json["items"]
+            items = (await call("GET", "/api/v1/pods", query=query)).json["items"]
             assert [item["metadata"]["name"] for item in items] == names, query
         bad = await call("GET", PODS, fieldSelector="spec.color=red")
         assert bad.status == 400

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from podward.admission.chain import AdmissionChain
 from podward.api import errors
-from podward.api.errors import ApiStatusError
+from podward.api.errors import ApiStatusError, status_error
 from podward.api.scheme import SCHEME, Scheme
 from podward.apiserver.bootstrap import bootstrap
 from podward.apiserver.event_ttl import run_event_ttl
@@ -30,7 +30,7 @@ from podward.apiserver.namespace_lifecycle import NamespaceLifecycle
 from podward.apiserver.node_access import ExecSession, NodeAccess
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, Response, StreamResponse
-from podward.apiserver.responses import error_response, status_error
+from podward.apiserver.responses import error_response
 from podward.apiserver.router import Target, route
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy

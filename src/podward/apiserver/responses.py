@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
-from lightkube.models.meta_v1 import Status
 
-from podward.api.errors import ApiStatusError, bad_request
+from podward.api.errors import ApiStatusError, bad_request, status_error
 from podward.apiserver.request import Request, Response
 
 Form = Literal["object", "table", "partial"]
@@ -61,22 +60,12 @@ def negotiate(request: Request) -> Negotiated:
     )
 
 
-def status_error(code: int, reason: str, message: str) -> ApiStatusError:
-    """An error that has no constructor of its own in `api.errors`."""
-    return ApiStatusError(
-        Status(status="Failure", code=code, reason=reason, message=message, metadata=None)
-    )
-
-
 def error_response(error: ApiStatusError) -> Response:
     status = error.status
     headers: dict[str, str] = {}
     if status.details is not None and status.details.retryAfterSeconds:
         headers["retry-after"] = str(status.details.retryAfterSeconds)
-    body = msgspec.json.encode(
-        {"kind": "Status", "apiVersion": "v1", "metadata": {}} | msgspec.to_builtins(status)
-    )
-    return Response(status.code or 500, body, headers=headers)
+    return Response(status.code or 500, msgspec.json.encode(status), headers=headers)
 
 
 def json_or_yaml(

@@ -16,7 +16,7 @@ async def open_exec(
     command = request.query_list.get("command", [])
     if not command:
         raise bad_request("you must specify at least one command")
-    container = _container(pod, request.query.get("container", ""))
+    container = choose_container(pod, request.query.get("container", ""))
     access = require_node(pod, node_access)
     try:
         return await access.exec(
@@ -24,7 +24,3 @@ async def open_exec(
         )
     except NodeAccessError as error:
         raise node_error(error) from error
-
-
-def _container(pod: object, asked: str) -> str:
-    return choose_container(pod, asked)

@@ -18,7 +18,6 @@ from podward.apiserver.responses import (
     json_or_yaml,
     list_json,
     negotiate,
-    status_error,
 )
 from podward.apiserver.router import Target
 from podward.apiserver.selection import Selection, selection
@@ -124,7 +123,7 @@ def require_reached(registry: Registry, revision: int) -> None:
     """504 if the store has not got to `revision` yet, as a server that lags says it."""
     current = registry.store.revision
     if revision > current:
-        raise status_error(
+        raise errors.status_error(
             504, "Timeout", f"Too large resource version: {revision}, current: {current}"
         )
 

@@ -3,12 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from podward.api.errors import bad_request
+from podward.api.errors import ApiStatusError, bad_request, status_error
 from podward.apiserver.handlers.options import integer
 from podward.apiserver.node_access import LogQuery, NodeAccess, NodeAccessError
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, StreamResponse
-from podward.apiserver.responses import status_error
 from podward.apiserver.router import Target
 
 
@@ -65,7 +64,7 @@ def require_node(pod: Any, node_access: NodeAccess | None) -> NodeAccess:
     return node_access
 
 
-def node_error(error: NodeAccessError) -> Exception:
+def node_error(error: NodeAccessError) -> ApiStatusError:
     reasons = {400: "BadRequest", 404: "NotFound"}
     return status_error(error.code, reasons.get(error.code, "InternalError"), str(error))
 

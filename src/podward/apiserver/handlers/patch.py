@@ -7,11 +7,11 @@ import msgspec
 from podward.api import codec, errors
 from podward.api.merge_keys import merge_schema
 from podward.api.scheme import Resource
-from podward.apiserver.handlers.options import FieldValidation, field_validation, write_options
+from podward.apiserver.handlers.options import field_validation, write_options
 from podward.apiserver.handlers.render import render_object
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, Response
-from podward.apiserver.responses import negotiate, status_error
+from podward.apiserver.responses import negotiate
 from podward.apiserver.router import Target
 from podward.machinery.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
 
@@ -26,7 +26,7 @@ async def patch(registry: Registry, target: Target, request: Request) -> Respons
     wanted = negotiate(request)
     kind = request.headers.get("content-type", "").split(";")[0].strip()
     if kind not in _TYPES:
-        raise status_error(
+        raise errors.status_error(
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: "
@@ -39,7 +39,7 @@ async def patch(registry: Registry, target: Target, request: Request) -> Respons
     def change(old: Any) -> Any:
         document = msgspec.json.decode(codec.encode(old))
         patched = _apply(kind, document, body, target.resource)
-        obj, found = _decode(patched, target.resource, validation)
+        obj, found = codec.decode_builtins(patched, target.resource, validation)
         warnings[:] = found
         return obj
 
@@ -71,10 +71,4 @@ def _apply(kind: str, document: Any, body: Any, resource: Resource) -> Any:
         # A patch that is well formed but does not fit the object is unprocessable, as upstream.
         code = 422 if kind == JSON_PATCH else 400
         reason = "Invalid" if code == 422 else "BadRequest"
-        raise status_error(code, reason, str(error)) from None
-
-
-def _decode(
-    document: Any, resource: Resource, validation: FieldValidation
-) -> tuple[Any, list[str]]:
-    return codec.decode_builtins(document, resource, validation)
+        raise errors.status_error(code, reason, str(error)) from None

@@ -1,7 +1,7 @@
 """GET with `watch=true`: changes of a collection as they happen, one JSON document a line."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -175,16 +175,13 @@ async def _stream(
                 if chunk:
                     yield chunk
     except Compacted as error:
-        expired = errors.expired(
-            f"too old resource version: {error.requested} ({error.oldest})"
-        ).status
-        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}}
-        yield _line("ERROR", msgspec.json.encode(status | msgspec.to_builtins(expired)))
+        expired = errors.expired(f"too old resource version: {error.requested} ({error.oldest})")
+        yield _line("ERROR", msgspec.json.encode(expired.status))
 
 
 async def _batches(
     registry: Registry, prefix: str, after: int, plan: _Plan
-) -> AsyncIterator[list[Change] | None]:
+) -> AsyncGenerator[list[Change] | None, None]:
     """What the store reports, with None in between whenever a bookmark is due."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + plan.timeout if plan.timeout is not None else float("inf")

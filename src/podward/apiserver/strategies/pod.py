@@ -92,8 +92,8 @@ def _grace_period(pod: Any, asked: int | None) -> int:
 
 def _sooner(pod: Any, period: int, held: int, now: datetime) -> Any:
     """A repeated DELETE with a shorter period: counted from the first one, yet never into the past."""
-    began = metadata_of(pod).deletionTimestamp - timedelta(seconds=held)  # type: ignore[operator]
-    due = began + timedelta(seconds=period)
+    marked: datetime = pod.metadata.deletionTimestamp
+    due = marked - timedelta(seconds=held - period)
     now = whole_seconds(now)
     if due < now:
         due, period = now + timedelta(seconds=1), 1

@@ -1,0 +1,73 @@
+"""GET pods/{name}/log."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from tests.apiserver.support import PODS, pod, started
+
+from podward.apiserver.node_access import ExecSession, LogQuery, NodeAccessError
+from podward.simulate.virtual_loop import run
+
+
+class FakeNode:
+    """Remembers what it was asked, and answers two lines."""
+
+    def __init__(self) -> None:
+        self.asked: list[LogQuery] = []
+
+    async def logs(self, pod: Any, query: LogQuery) -> AsyncIterator[bytes]:
+        self.asked.append(query)
+        if query.previous:
+            raise NodeAccessError(400, "previous terminated container not found")
+        return self._lines()
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        yield b"one\n"
+        yield b"two\n"
+
+    async def exec(
+        self, pod: Any, container: str, command: Sequence[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        raise NodeAccessError(500, "no exec here")
+
+
+def test_logs_are_streamed_as_text() -> None:
+    async def scenario() -> None:
+        node = FakeNode()
+        call = await started(node)
+        await call("POST", PODS, pod(nodeName="n1"))
+        answer = await call("GET", f"{PODS}/web/log", tailLines="5", timestamps="true")
+        assert (answer.status, answer.body) == (200, b"one\ntwo\n")
+        assert answer.headers["content-type"] == "text/plain"
+        assert node.asked == [LogQuery("app", tail_lines=5, timestamps=True)]
+        refused = await call("GET", f"{PODS}/web/log", previous="true")
+        assert (refused.status, refused.json["reason"]) == (400, "BadRequest")
+
+    run(scenario())
+
+
+def test_among_several_containers_one_must_be_named() -> None:
+    async def scenario() -> None:
+        call = await started(FakeNode())
+        two = [{"name": name, "image": "i"} for name in ("a", "b")]
+        await call("POST", PODS, pod(containers=two, nodeName="n1"))
+        answer = await call("GET", f"{PODS}/web/log")
+        assert answer.status == 400
+        assert answer.json["message"] == (
+            "a container name must be specified for pod web, choose one of: [a b]"
+        )
+        assert (await call("GET", f"{PODS}/web/log", container="b")).status == 200
+        assert (await call("GET", f"{PODS}/web/log", container="c")).status == 400
+
+    run(scenario())
+
+
+def test_a_pod_without_a_node_has_no_logs() -> None:
+    async def scenario() -> None:
+        call = await started(FakeNode())
+        await call("POST", PODS, pod())
+        answer = await call("GET", f"{PODS}/web/log")
+        assert answer.status == 400
+        assert "does not have a host assigned" in answer.json["message"]
+
+    run(scenario())
