@@ -43,7 +43,7 @@ Answer = Response | StreamResponse
 RouteHandler = Callable[[Request], Awaitable[Answer]]
 
 _BODY_LIMIT: Final = 3 * 1024 * 1024
-_HEALTH_PATHS: Final = ("/healthz", "/livez", "/readyz")
+_HEALTH_CHECKS: Final = ("healthz", "livez", "readyz")
 _NOT_FOUND: Final = "the server could not find the requested resource"
 _NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
 _log = logging.getLogger(__name__)
@@ -127,8 +127,7 @@ class ApiServer:
             )
 
     def _request(self, scope: Scope, body: bytes) -> Request:
-        health = scope.get("path", "").startswith(_HEALTH_PATHS)
-        identity = ANONYMOUS if health else self._identity(scope)
+        identity = ANONYMOUS if _health_check(scope["path"]) else self._identity(scope)
         query_list = parse_qs(
             scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True
         )
@@ -148,9 +147,9 @@ class ApiServer:
         return trusted if isinstance(trusted, Identity) else self._authenticate(scope)
 
     async def _dispatch(self, request: Request) -> Answer:
-        check = request.path.strip("/").split("/")
-        if f"/{check[0]}" in _HEALTH_PATHS and len(check) <= 2:
-            return _health(check[0], request)
+        check = _health_check(request.path)
+        if check:
+            return _health(check, request)
         extra = self._extra(request.path)
         if extra is not None:
             if request.method not in ("GET", "HEAD"):
@@ -288,6 +287,12 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 def _is_exec(scope: Scope, scheme: Scheme) -> bool:
     target = route(scope["path"], scheme)
     return target is not None and target.subresource == "exec"
+
+
+def _health_check(path: str) -> str:
+    """The check that `path` asks for (`/readyz`, `/readyz/ping`); empty if it is another path."""
+    check, *part = path.removeprefix("/").split("/")
+    return check if check in _HEALTH_CHECKS and len(part) <= 1 else ""
 
 
 def _health(check: str, request: Request) -> Response:
