@@ -49,7 +49,7 @@ def selection(request: Request, strategy: Strategy, name: str = "") -> Selection
         fields = parse_field_selector(field_text) if field_text else None
     except SelectorError as error:
         raise bad_request(str(error)) from None
-    for label in fields.keys() if fields is not None else ():  # noqa: SIM118 not a mapping
+    for label in fields.keys() if fields is not None else ():
         if label not in _COMMON and label not in strategy.selectable:
             raise bad_request(f"field label not supported: {label}")
     return Selection(strategy, labels, fields)
