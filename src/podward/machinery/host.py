@@ -13,7 +13,9 @@ def default_address() -> str:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("198.51.100.1", 9))  # TEST-NET-2: reached by the default route or not at all
+            probe.connect(
+                ("198.51.100.1", 9)
+            )  # TEST-NET-2: reached by the default route or not at all
             address = str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"

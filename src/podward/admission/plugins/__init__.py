@@ -1,0 +1,1 @@
+"""One plug-in a file; their order is in `cluster.py`."""

@@ -1,0 +1,181 @@
+"""What the API server fills in when a client leaves it out (spec/health.md 1.1). Pure.
+
+`set_defaults` works on a freshly decoded object, which nobody else holds, in place, and hands it back.
+"""
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from lightkube.models import core_v1
+
+_DEFAULT_FILE_MODE = 0o644
+
+
+def set_defaults(obj: Any) -> Any:
+    """`obj`, completed. Doing it twice is doing it once."""
+    default = DEFAULTERS.get(type(obj))
+    if default is not None:
+        default(obj)
+    return obj
+
+
+def _pod(pod: core_v1.Pod) -> None:
+    if pod.status is None:
+        pod.status = core_v1.PodStatus()
+    if pod.spec is None:
+        pod.spec = core_v1.PodSpec(containers=[])
+    pod_spec(pod.spec)
+
+
+def pod_spec(spec: core_v1.PodSpec) -> None:
+    spec.restartPolicy = spec.restartPolicy or "Always"
+    spec.dnsPolicy = spec.dnsPolicy or "ClusterFirst"
+    spec.schedulerName = spec.schedulerName or "default-scheduler"
+    if spec.terminationGracePeriodSeconds is None:
+        spec.terminationGracePeriodSeconds = 30
+    if spec.enableServiceLinks is None:
+        spec.enableServiceLinks = True
+    if spec.securityContext is None:
+        spec.securityContext = core_v1.PodSecurityContext()
+    # Two names for one thing, the older of which old clients still read.
+    account = spec.serviceAccountName or spec.serviceAccount
+    spec.serviceAccountName = spec.serviceAccount = account
+    for container in [*(spec.initContainers or ()), *spec.containers]:
+        _container(container, host_network=bool(spec.hostNetwork))
+    for ephemeral in spec.ephemeralContainers or ():
+        _container(ephemeral, host_network=False)
+    for volume in spec.volumes or ():
+        _volume(volume)
+
+
+def _container(
+    container: core_v1.Container | core_v1.EphemeralContainer, *, host_network: bool
+) -> None:
+    container.terminationMessagePath = container.terminationMessagePath or "/dev/termination-log"
+    container.terminationMessagePolicy = container.terminationMessagePolicy or "File"
+    if not container.imagePullPolicy:
+        container.imagePullPolicy = default_pull_policy(container.image or "")
+    if container.resources is None:
+        container.resources = core_v1.ResourceRequirements()
+    _resources(container.resources)
+    for port in container.ports or ():
+        port.protocol = port.protocol or "TCP"
+        if host_network and not port.hostPort:
+            port.hostPort = port.containerPort
+    for variable in container.env or ():
+        if variable.valueFrom is not None and variable.valueFrom.fieldRef is not None:
+            _field_ref(variable.valueFrom.fieldRef)
+    for probe in (container.livenessProbe, container.readinessProbe, container.startupProbe):
+        if probe is not None:
+            _probe(probe)
+    if container.lifecycle is not None:
+        for handler in (container.lifecycle.postStart, container.lifecycle.preStop):
+            if handler is not None and handler.httpGet is not None:
+                _http_get(handler.httpGet)
+
+
+def default_pull_policy(image: str) -> str:
+    """Always for `latest`, said or meant; a tag or digest makes it IfNotPresent."""
+    name, _, digest = image.partition("@")
+    if digest:
+        return "IfNotPresent"
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if tag in ("", "latest") else "IfNotPresent"
+
+
+def _resources(resources: core_v1.ResourceRequirements) -> None:
+    """A limit without a request is a request as well."""
+    if resources.limits:
+        resources.requests = {**resources.limits, **(resources.requests or {})}
+
+
+def _probe(probe: core_v1.Probe) -> None:
+    """Zero is absent: a stored probe never has it in these fields."""
+    probe.timeoutSeconds = probe.timeoutSeconds or 1
+    probe.periodSeconds = probe.periodSeconds or 10
+    probe.successThreshold = probe.successThreshold or 1
+    probe.failureThreshold = probe.failureThreshold or 3
+    if not probe.initialDelaySeconds:
+        probe.initialDelaySeconds = None
+    if probe.httpGet is not None:
+        _http_get(probe.httpGet)
+    if probe.grpc is not None and probe.grpc.service is None:
+        probe.grpc.service = ""
+
+
+def _http_get(action: core_v1.HTTPGetAction) -> None:
+    action.path = action.path or "/"
+    action.scheme = action.scheme or "HTTP"
+
+
+def _field_ref(reference: core_v1.ObjectFieldSelector) -> None:
+    reference.apiVersion = reference.apiVersion or "v1"
+
+
+_VOLUME_SOURCES = tuple(name for name in core_v1.Volume.__struct_fields__ if name != "name")
+
+
+def volume_sources(volume: core_v1.Volume) -> list[str]:
+    """The names of the sources that are set; exactly one is right."""
+    return [name for name in _VOLUME_SOURCES if getattr(volume, name) is not None]
+
+
+def _volume(volume: core_v1.Volume) -> None:
+    if not volume_sources(volume):
+        volume.emptyDir = core_v1.EmptyDirVolumeSource()
+    for source in (volume.secret, volume.configMap, volume.downwardAPI, volume.projected):
+        if source is not None and source.defaultMode is None:
+            source.defaultMode = _DEFAULT_FILE_MODE
+    if volume.hostPath is not None and volume.hostPath.type is None:
+        volume.hostPath.type = ""
+    if volume.downwardAPI is not None:
+        _downward_files(volume.downwardAPI.items)
+    for projection in (volume.projected.sources or ()) if volume.projected else ():
+        if projection.downwardAPI is not None:
+            _downward_files(projection.downwardAPI.items)
+        token = projection.serviceAccountToken
+        if token is not None and token.expirationSeconds is None:
+            token.expirationSeconds = 3600
+
+
+def _downward_files(files: Iterable[core_v1.DownwardAPIVolumeFile] | None) -> None:
+    for file in files or ():
+        if file.fieldRef is not None:
+            _field_ref(file.fieldRef)
+
+
+def _secret(secret: core_v1.Secret) -> None:
+    secret.type = secret.type or "Opaque"
+    if secret.stringData:
+        encoded = {
+            name: base64.b64encode(text.encode()).decode()
+            for name, text in secret.stringData.items()
+        }
+        secret.data = {**(secret.data or {}), **encoded}
+        secret.stringData = None
+
+
+def _namespace(namespace: core_v1.Namespace) -> None:
+    if namespace.status is None:
+        namespace.status = core_v1.NamespaceStatus()
+    namespace.status.phase = namespace.status.phase or "Active"
+    meta = namespace.metadata
+    if meta is not None and meta.name:
+        namespace.metadata = msgspec.structs.replace(
+            meta, labels={**(meta.labels or {}), "kubernetes.io/metadata.name": meta.name}
+        )
+
+
+def _node(node: core_v1.Node) -> None:
+    node.spec = node.spec or core_v1.NodeSpec()
+    node.status = node.status or core_v1.NodeStatus()
+
+
+DEFAULTERS: dict[type[Any], Callable[[Any], None]] = {
+    core_v1.Pod: _pod,
+    core_v1.Secret: _secret,
+    core_v1.Namespace: _namespace,
+    core_v1.Node: _node,
+}

@@ -1,0 +1,70 @@
+"""What the API server refuses, and with which words. Pure: objects in, errors out.
+
+`validate_*` raise the one 422 that carries everything wrong with an object; the tables below say which rules
+belong to which kind.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from lightkube.models import core_v1, meta_v1
+
+from podward.api.errors import FieldError, invalid
+from podward.api.scheme import Resource
+from podward.api.validation.config import (
+    config_map_errors,
+    config_map_update_errors,
+    secret_errors,
+    secret_update_errors,
+)
+from podward.api.validation.names import metadata_errors
+from podward.api.validation.pod import pod_errors, pod_update_errors
+
+_SPEC_RULES: dict[type[Any], Callable[[Any], list[FieldError]]] = {
+    core_v1.Pod: pod_errors,
+    core_v1.ConfigMap: config_map_errors,
+    core_v1.Secret: secret_errors,
+}
+
+_UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
+    core_v1.Pod: pod_update_errors,
+    core_v1.ConfigMap: config_map_update_errors,
+    core_v1.Secret: secret_update_errors,
+}
+
+
+def validate_create(obj: Any, resource: Resource) -> None:
+    """Raises `ApiStatusError` 422 with every error of a new object."""
+    _raise(resource, obj, creation_errors(obj, resource))
+
+
+def creation_errors(obj: Any, resource: Resource) -> list[FieldError]:
+    found = _metadata_errors(obj, resource)
+    rules = _SPEC_RULES.get(type(obj))
+    return found + rules(obj) if rules is not None else found
+
+
+def validate_update(new: Any, old: Any, resource: Resource) -> None:
+    """Raises 422 for what is wrong in `new`, or may not be changed from `old`."""
+    found = _metadata_errors(new, resource)
+    rules = _UPDATE_RULES.get(type(new))
+    if rules is not None:
+        found += rules(new, old)
+    _raise(resource, new, found)
+
+
+def validate_status_update(new: Any, old: Any, resource: Resource) -> None:
+    """A status is the word of a component that knows; only the metadata around it is checked."""
+    _raise(resource, new, _metadata_errors(new, resource))
+
+
+def _metadata_errors(obj: Any, resource: Resource) -> list[FieldError]:
+    return metadata_errors(
+        obj.metadata, namespaced=resource.namespaced, label_name=resource.kind == "Namespace"
+    )
+
+
+def _raise(resource: Resource, obj: Any, errors: list[FieldError]) -> None:
+    if errors:
+        meta: meta_v1.ObjectMeta = obj.metadata or meta_v1.ObjectMeta()
+        raise invalid(resource, meta.name or "", errors)

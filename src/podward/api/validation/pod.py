@@ -1,0 +1,458 @@
+"""Pods: what a spec may say, and what of it may still change (spec/health.md 1.1 to 1.3). Pure.
+
+The order of the rules is the order in which a real server lists the errors.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from lightkube.models import core_v1
+
+from podward.api.defaults import volume_sources
+from podward.api.errors import (
+    FieldError,
+    field_duplicate,
+    field_forbidden,
+    field_invalid,
+    field_not_supported,
+    field_required,
+)
+from podward.api.validation.names import (
+    config_key,
+    dns_label,
+    dns_subdomain,
+    env_name,
+    labels_errors,
+    port_name,
+)
+from podward.api.validation.probes import ProbeField, handler_errors, probe_errors
+from podward.machinery.quantity import QuantityError, parse_quantity
+
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+PROBES: tuple[ProbeField, ...] = ("livenessProbe", "readinessProbe", "startupProbe")
+
+AnyContainer = core_v1.Container | core_v1.EphemeralContainer
+
+
+def pod_errors(pod: core_v1.Pod) -> list[FieldError]:
+    if pod.spec is None:
+        return [field_required("spec")]
+    return spec_errors(pod.spec, "spec")
+
+
+def spec_errors(spec: core_v1.PodSpec, path: str) -> list[FieldError]:
+    found = _volumes_errors(spec.volumes or (), f"{path}.volumes")
+    volumes = {volume.name for volume in spec.volumes or ()}
+    seen: set[str] = set()
+    grace = spec.terminationGracePeriodSeconds
+    if not spec.containers:
+        found.append(field_required(f"{path}.containers"))
+    for index, container in enumerate(spec.containers):
+        where = f"{path}.containers[{index}]"
+        found += _container_errors(container, where, volumes, seen, grace)
+        found += _restart_rule_errors(container, where)
+    for index, container in enumerate(spec.initContainers or ()):
+        where = f"{path}.initContainers[{index}]"
+        found += _container_errors(
+            container, where, volumes, seen, grace, plain_init=container.restartPolicy != "Always"
+        )
+        found += _restart_rule_errors(container, where)
+    for index, ephemeral in enumerate(spec.ephemeralContainers or ()):
+        where = f"{path}.ephemeralContainers[{index}]"
+        found += _container_errors(ephemeral, where, volumes, seen, grace, ephemeral=True)
+    if spec.restartPolicy not in RESTART_POLICIES:
+        found.append(
+            field_not_supported(f"{path}.restartPolicy", spec.restartPolicy, RESTART_POLICIES)
+        )
+    dns = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+    if spec.dnsPolicy not in dns:
+        found.append(field_not_supported(f"{path}.dnsPolicy", spec.dnsPolicy, dns))
+    found += labels_errors(spec.nodeSelector, f"{path}.nodeSelector")
+    if spec.serviceAccountName:
+        for problem in dns_subdomain(spec.serviceAccountName):
+            where = f"{path}.serviceAccountName"
+            found.append(field_invalid(where, spec.serviceAccountName, problem))
+    if spec.nodeName:
+        for problem in dns_subdomain(spec.nodeName):
+            found.append(field_invalid(f"{path}.nodeName", spec.nodeName, problem))
+    if spec.hostname:
+        for problem in dns_label(spec.hostname):
+            found.append(field_invalid(f"{path}.hostname", spec.hostname, problem))
+    deadline = spec.activeDeadlineSeconds
+    if deadline is not None and not 1 <= deadline <= 2**31 - 1:
+        detail = "must be between 1 and 2147483647, inclusive"
+        found.append(field_invalid(f"{path}.activeDeadlineSeconds", deadline, detail))
+    return found
+
+
+# ---- containers
+
+
+def _container_errors(
+    container: AnyContainer,
+    path: str,
+    volumes: set[str],
+    seen: set[str],
+    grace: int | None,
+    *,
+    plain_init: bool = False,
+    ephemeral: bool = False,
+) -> list[FieldError]:
+    found: list[FieldError] = []
+    if not container.name:
+        found.append(field_required(f"{path}.name"))
+    else:
+        found += [
+            field_invalid(f"{path}.name", container.name, p) for p in dns_label(container.name)
+        ]
+        if container.name in seen:
+            found.append(field_duplicate(f"{path}.name", container.name))
+        seen.add(container.name)
+    if not container.image:
+        found.append(field_required(f"{path}.image"))
+    elif container.image != container.image.strip():
+        detail = "must not have leading or trailing whitespace"
+        found.append(field_invalid(f"{path}.image", container.image, detail))
+    found += _handlers_errors(container, path, grace, plain_init=plain_init, ephemeral=ephemeral)
+    if container.terminationMessagePolicy not in ("File", "FallbackToLogsOnError"):
+        found.append(
+            field_invalid(
+                f"{path}.terminationMessagePolicy",
+                container.terminationMessagePolicy,
+                "must be 'File' or 'FallbackToLogsOnError'",
+            )
+        )
+    found += _ports_errors(container.ports or (), f"{path}.ports")
+    found += _env_errors(container.env or (), f"{path}.env")
+    found += _env_from_errors(container.envFrom or (), f"{path}.envFrom")
+    found += _mounts_errors(container.volumeMounts or (), volumes, f"{path}.volumeMounts")
+    if container.imagePullPolicy not in PULL_POLICIES:
+        where = f"{path}.imagePullPolicy"
+        found.append(field_not_supported(where, container.imagePullPolicy, PULL_POLICIES))
+    if container.resources is not None:
+        found += _resources_errors(container.resources, f"{path}.resources")
+    return found
+
+
+def _handlers_errors(
+    container: AnyContainer,
+    path: str,
+    grace: int | None,
+    *,
+    plain_init: bool,
+    ephemeral: bool,
+) -> list[FieldError]:
+    forbidden = ""
+    if plain_init:
+        forbidden = "may not be set for init containers without restartPolicy=Always"
+    elif ephemeral:
+        forbidden = "cannot be set for an Ephemeral Container"
+    if forbidden:
+        return [
+            field_forbidden(f"{path}.{name}", forbidden)
+            for name in ("lifecycle", *PROBES)
+            if getattr(container, name) is not None
+        ]
+    found: list[FieldError] = []
+    lifecycle = container.lifecycle
+    if lifecycle is not None:
+        for name in ("postStart", "preStop"):
+            handler = getattr(lifecycle, name)
+            if handler is not None:
+                found += handler_errors(handler, f"{path}.lifecycle.{name}", grace=grace)
+    for kind in PROBES:
+        probe = getattr(container, kind)
+        if probe is not None:
+            found += probe_errors(probe, kind, f"{path}.{kind}")
+    return found
+
+
+def _restart_rule_errors(container: core_v1.Container, path: str) -> list[FieldError]:
+    found = []
+    policy, rules = container.restartPolicy, container.restartPolicyRules or ()
+    if policy is not None and policy not in RESTART_POLICIES:
+        found.append(field_not_supported(f"{path}.restartPolicy", policy, RESTART_POLICIES))
+    if rules and policy is None:
+        detail = "must specify restartPolicy when restart rules are used"
+        found.append(field_required(f"{path}.restartPolicy", detail))
+    if len(rules) > 20:
+        where = f"{path}.restartPolicyRules"
+        found.append(
+            FieldError("FieldValueTooMany", where, len(rules), "must have at most 20 items")
+        )
+    for index, rule in enumerate(rules):
+        where = f"{path}.restartPolicyRules[{index}]"
+        if rule.action not in ("Restart", "RestartAllContainers"):
+            actions = ("Restart", "RestartAllContainers")
+            found.append(field_not_supported(f"{where}.action", rule.action, actions))
+        if rule.exitCodes is None:
+            found.append(field_required(f"{where}.exitCodes", "must be specified"))
+        else:
+            if rule.exitCodes.operator not in ("In", "NotIn"):
+                operator = rule.exitCodes.operator
+                found.append(
+                    field_not_supported(f"{where}.exitCodes.operator", operator, ("In", "NotIn"))
+                )
+            if len(rule.exitCodes.values or ()) > 255:
+                count = len(rule.exitCodes.values or ())
+                detail = "must have at most 255 items"
+                where = f"{where}.exitCodes.values"
+                found.append(FieldError("FieldValueTooMany", where, count, detail))
+    return found
+
+
+def _ports_errors(ports: Sequence[core_v1.ContainerPort], path: str) -> list[FieldError]:
+    found = []
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        where = f"{path}[{index}]"
+        if port.name:
+            problems = port_name(port.name)
+            found += [field_invalid(f"{where}.name", port.name, problem) for problem in problems]
+            if not problems and port.name in names:
+                found.append(field_duplicate(f"{where}.name", port.name))
+            names.add(port.name)
+        between = "must be between 1 and 65535, inclusive"
+        if not port.containerPort:
+            found.append(field_required(f"{where}.containerPort"))
+        elif not 1 <= port.containerPort <= 65535:
+            found.append(field_invalid(f"{where}.containerPort", port.containerPort, between))
+        if port.hostPort and not 1 <= port.hostPort <= 65535:
+            found.append(field_invalid(f"{where}.hostPort", port.hostPort, between))
+        if port.protocol not in ("TCP", "UDP", "SCTP"):
+            protocols = ("SCTP", "TCP", "UDP")
+            found.append(field_not_supported(f"{where}.protocol", port.protocol, protocols))
+    return found
+
+
+def _env_errors(env: Sequence[core_v1.EnvVar], path: str) -> list[FieldError]:
+    found = []
+    for index, variable in enumerate(env):
+        where = f"{path}[{index}]"
+        if not variable.name:
+            found.append(field_required(f"{where}.name"))
+        else:
+            problems = env_name(variable.name)
+            found += [field_invalid(f"{where}.name", variable.name, p) for p in problems]
+        source = variable.valueFrom
+        if source is None:
+            continue
+        given = [n for n in source.__struct_fields__ if getattr(source, n) is not None]
+        if not given:
+            detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+            found.append(field_invalid(f"{where}.valueFrom", "", detail))
+        elif variable.value:
+            detail = "may not be specified when `value` is not empty"
+            found.append(field_invalid(f"{where}.valueFrom", "", detail))
+        elif len(given) > 1:
+            detail = "may not have more than one field specified at a time"
+            found.append(field_invalid(f"{where}.valueFrom", "", detail))
+        for name in ("configMapKeyRef", "secretKeyRef"):
+            reference = getattr(source, name)
+            if reference is None:
+                continue
+            if not reference.name:
+                found.append(field_required(f"{where}.valueFrom.{name}.name"))
+            if not reference.key:
+                found.append(field_required(f"{where}.valueFrom.{name}.key"))
+            else:
+                problems = config_key(reference.key)
+                key_path = f"{where}.valueFrom.{name}.key"
+                found += [field_invalid(key_path, reference.key, p) for p in problems]
+        if source.fieldRef is not None and not source.fieldRef.fieldPath:
+            found.append(field_required(f"{where}.valueFrom.fieldRef.fieldPath"))
+        if source.resourceFieldRef is not None and not source.resourceFieldRef.resource:
+            found.append(field_required(f"{where}.valueFrom.resourceFieldRef.resource"))
+    return found
+
+
+def _env_from_errors(sources: Sequence[core_v1.EnvFromSource], path: str) -> list[FieldError]:
+    found = []
+    for index, source in enumerate(sources):
+        where = f"{path}[{index}]"
+        if source.prefix:
+            problems = env_name(source.prefix)
+            found += [field_invalid(f"{where}.prefix", source.prefix, p) for p in problems]
+        given = [r for r in (source.configMapRef, source.secretRef) if r is not None]
+        if not given:
+            detail = "must specify one of: `configMapRef` or `secretRef`"
+            found.append(field_invalid(where, "", detail))
+        elif len(given) > 1:
+            detail = "may not have more than one field specified at a time"
+            found.append(field_invalid(where, "", detail))
+        elif not given[0].name:
+            name = "configMapRef" if source.configMapRef is not None else "secretRef"
+            found.append(field_required(f"{where}.{name}.name"))
+    return found
+
+
+def _mounts_errors(
+    mounts: Sequence[core_v1.VolumeMount], volumes: set[str], path: str
+) -> list[FieldError]:
+    found = []
+    taken: set[str] = set()
+    for index, mount in enumerate(mounts):
+        where = f"{path}[{index}]"
+        if not mount.name:
+            found.append(field_required(f"{where}.name"))
+        elif mount.name not in volumes:
+            found.append(FieldError("FieldValueNotFound", f"{where}.name", mount.name))
+        if not mount.mountPath:
+            found.append(field_required(f"{where}.mountPath"))
+        elif mount.mountPath in taken:
+            found.append(field_invalid(f"{where}.mountPath", mount.mountPath, "must be unique"))
+        taken.add(mount.mountPath)
+        if mount.subPath and mount.subPathExpr:
+            detail = "subPathExpr and subPath are mutually exclusive"
+            found.append(field_invalid(f"{where}.subPathExpr", mount.subPathExpr, detail))
+        for name in ("subPath", "subPathExpr"):
+            below = getattr(mount, name)
+            if below and below.startswith("/"):
+                found.append(field_invalid(f"{where}.{name}", below, "must be a relative path"))
+            elif below and ".." in below.split("/"):
+                found.append(field_invalid(f"{where}.{name}", below, "must not contain '..'"))
+    return found
+
+
+def _resources_errors(resources: core_v1.ResourceRequirements, path: str) -> list[FieldError]:
+    found = []
+    amounts = {}
+    for group in ("limits", "requests"):
+        for name, text in (getattr(resources, group) or {}).items():
+            where = f"{path}.{group}[{name}]"
+            try:
+                amount = amounts[group, name] = parse_quantity(text)
+            except QuantityError as error:
+                found.append(field_invalid(where, text, str(error)))
+                continue
+            if amount < 0:
+                detail = "must be greater than or equal to 0"
+                found.append(field_invalid(where, text, detail))
+    for (group, name), amount in amounts.items():
+        limit = amounts.get(("limits", name))
+        if group == "requests" and limit is not None and amount > limit:
+            text = (resources.requests or {})[name]
+            limit_text = (resources.limits or {})[name]
+            detail = f"must be less than or equal to {name} limit of {limit_text}"
+            found.append(field_invalid(f"{path}.requests", text, detail))
+    return found
+
+
+# ---- volumes
+
+
+def _volumes_errors(volumes: Sequence[core_v1.Volume], path: str) -> list[FieldError]:
+    found = []
+    names: set[str] = set()
+    for index, volume in enumerate(volumes):
+        where = f"{path}[{index}]"
+        if not volume.name:
+            found.append(field_required(f"{where}.name"))
+        else:
+            problems = dns_label(volume.name)
+            found += [field_invalid(f"{where}.name", volume.name, p) for p in problems]
+            if not problems and volume.name in names:
+                found.append(field_duplicate(f"{where}.name", volume.name))
+            names.add(volume.name)
+        sources = volume_sources(volume)
+        for extra in sources[1:]:
+            detail = "may not specify more than 1 volume type"
+            found.append(field_forbidden(f"{where}.{extra}", detail))
+        if volume.secret is not None and not volume.secret.secretName:
+            found.append(field_required(f"{where}.secret.secretName"))
+        if volume.configMap is not None and not volume.configMap.name:
+            found.append(field_required(f"{where}.configMap.name"))
+        if volume.hostPath is not None:
+            found += _host_path_errors(volume.hostPath, f"{where}.hostPath")
+    return found
+
+
+_HOST_PATH_TYPES = (
+    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate",
+    "Socket",
+)  # fmt: skip
+
+
+def _host_path_errors(source: core_v1.HostPathVolumeSource, path: str) -> list[FieldError]:
+    found = []
+    if not source.path:
+        found.append(field_required(f"{path}.path"))
+    elif ".." in source.path.split("/"):
+        found.append(field_invalid(f"{path}.path", source.path, "must not contain '..'"))
+    if (source.type or "") not in _HOST_PATH_TYPES:
+        found.append(field_not_supported(f"{path}.type", source.type, _HOST_PATH_TYPES))
+    return found
+
+
+# ---- updates
+
+_ALLOWED = (
+    "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
+    "`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def pod_update_errors(new: core_v1.Pod, old: core_v1.Pod) -> list[FieldError]:
+    if new.spec is None or old.spec is None:
+        return [field_required("spec")]
+    found = _deadline_update_errors(new.spec, old.spec)
+    for index, container in enumerate(new.spec.containers):
+        if not container.image:
+            found.append(field_required(f"spec.containers[{index}].image"))
+    if _frozen(new.spec, old.spec) != _frozen(old.spec, old.spec):
+        detail = f"pod updates may not change fields other than {_ALLOWED}\n{_difference(new, old)}"
+        found.append(field_forbidden("spec", detail))
+    return found
+
+
+def _deadline_update_errors(new: core_v1.PodSpec, old: core_v1.PodSpec) -> list[FieldError]:
+    after, before = new.activeDeadlineSeconds, old.activeDeadlineSeconds
+    path = "spec.activeDeadlineSeconds"
+    if after is not None and not 1 <= after <= 2**31 - 1:
+        return [field_invalid(path, after, "must be between 1 and 2147483647, inclusive")]
+    if before is not None and after is None:
+        return [field_invalid(path, before, "must not update from a positive integer to nil value")]
+    if before is not None and after is not None and after > before:
+        return [field_invalid(path, after, "must be less than or equal to previous value")]
+    return []
+
+
+def _frozen(spec: core_v1.PodSpec, old: core_v1.PodSpec) -> core_v1.PodSpec:
+    """`spec` with everything that may change set to what it was."""
+    tolerations = spec.tolerations or []
+    kept = all(toleration in tolerations for toleration in old.tolerations or ())
+    grace = spec.terminationGracePeriodSeconds
+    if old.terminationGracePeriodSeconds is not None and old.terminationGracePeriodSeconds < 0:
+        grace = old.terminationGracePeriodSeconds if grace == 1 else grace
+    return msgspec.structs.replace(
+        spec,
+        containers=_with_images_of(spec.containers, old.containers),
+        initContainers=_with_images_of(spec.initContainers or [], old.initContainers or []),
+        activeDeadlineSeconds=old.activeDeadlineSeconds,
+        tolerations=old.tolerations if kept else spec.tolerations,
+        terminationGracePeriodSeconds=grace,
+    )
+
+
+def _with_images_of(
+    containers: Sequence[core_v1.Container], old: Sequence[core_v1.Container]
+) -> list[core_v1.Container]:
+    if len(containers) != len(old):
+        return list(containers)
+    return [
+        msgspec.structs.replace(container, image=before.image)
+        for container, before in zip(containers, old, strict=True)
+    ]
+
+
+def _difference(new: core_v1.Pod, old: core_v1.Pod) -> str:
+    """A short diff, one line a changed field, as the error's tail shows it."""
+    before, after = msgspec.to_builtins(old.spec), msgspec.to_builtins(new.spec)
+    lines = []
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            lines.append(f"- {name}: {msgspec.json.encode(before.get(name)).decode()}")
+            lines.append(f"+ {name}: {msgspec.json.encode(after.get(name)).decode()}")
+    return "\n".join(lines)
