@@ -1,1 +1,1 @@
-"""What happens to a request between decoding and storing: plug-ins that change it, then plug-ins that refuse it."""
+"""Between decoding and storing: plug-ins that change the object, then plug-ins that may refuse it."""

@@ -77,10 +77,8 @@ def struct_below(hint: Any) -> type[msgspec.Struct] | None:
     if origin in (Union, UnionType):
         inner = [arg for arg in get_args(hint) if arg is not type(None)]
         return struct_below(inner[0]) if len(inner) == 1 else None
-    if origin is list:
-        return struct_below(get_args(hint)[0])
-    if origin is dict:
-        return struct_below(get_args(hint)[1])
+    if origin in (list, dict) and get_args(hint):
+        return struct_below(get_args(hint)[-1])
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return hint
     return None
