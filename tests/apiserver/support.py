@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from podward.admission.chain import AdmissionChain
-
 from podward.apiserver.app import ApiServer, Scope
 from podward.apiserver.identity import SYSTEM, Identity
 from podward.apiserver.node_access import NodeAccess

@@ -29,9 +29,7 @@ def unschedulable(
     return None
 
 
-def not_ready(
-    pod: core_v1.Pod, node: core_v1.Node, occupants: Sequence[core_v1.Pod]
-) -> str | None:
+def not_ready(pod: core_v1.Pod, node: core_v1.Node, occupants: Sequence[core_v1.Pod]) -> str | None:
     """In a cluster a controller taints such a node; here its condition is read directly."""
     conditions = (node.status and node.status.conditions) or []
     if any(c.type == "Ready" and c.status == "True" for c in conditions):
