@@ -120,7 +120,7 @@ def run(*command: str, check: bool = True, timeout: float = 60, **options: Any) 
     )
     if check and done.returncode != 0:
         pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
+    return str(done.stdout)
 
 
 class Kubectl:

@@ -61,7 +61,7 @@ def test_containers_survive_kill_9_and_are_adopted(own_podward: Podward) -> None
     own_podward.start()
 
     def settled() -> bool:
-        return pods(own_podward)["ending"]["status"]["phase"] == "Failed"
+        return bool(pods(own_podward)["ending"]["status"]["phase"] == "Failed")
 
     eventually(settled, what="the exit that nobody saw")
     after = pods(own_podward)
@@ -73,7 +73,7 @@ def test_containers_survive_kill_9_and_are_adopted(own_podward: Podward) -> None
     os.kill(pids[0], signal.SIGKILL)  # the adopted container is still watched
 
     def restarted() -> bool:
-        return container(pods(own_podward)["lasting"])["restartCount"] == 1
+        return bool(container(pods(own_podward)["lasting"])["restartCount"] == 1)
 
     eventually(restarted, what="the restart of an adopted container")
     assert container(pods(own_podward)["lasting"])["lastState"]["terminated"]["exitCode"] == 137

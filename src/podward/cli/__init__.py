@@ -1,0 +1,1 @@
+"""The command line: one file a verb; each is imported only when it is asked for."""

@@ -1,7 +1,7 @@
 """The client: typed verbs on top of any transport."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from lightkube.models import meta_v1
@@ -11,6 +11,7 @@ from podward.client.base import (
     ApiError,
     ObjectList,
     PatchType,
+    RawWatchEvent,
     Response,
     Transport,
     TransportError,
@@ -26,13 +27,6 @@ _PATCH_CONTENT_TYPES: dict[PatchType, str] = {
 }
 
 _JSON = {"content-type": "application/json"}
-
-
-class RawWatchEvent(msgspec.Struct):
-    """One line of a watch; the object is left undecoded until its kind is known."""
-
-    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
-    object: msgspec.Raw
 
 
 class _ListMeta(msgspec.Struct):

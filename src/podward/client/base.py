@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+import msgspec
 from lightkube.models.meta_v1 import Status
 
 T = TypeVar("T")
@@ -54,6 +55,13 @@ class Transport(Protocol):
 
     def stream(self, path: str, *, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
         """A GET whose body is handed over line by line as it arrives. `ApiError` if the status is not 200."""
+
+
+class RawWatchEvent(msgspec.Struct):
+    """One line of a watch; the object is left undecoded until its kind is known."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+    object: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +136,14 @@ class Client(Protocol):
     ) -> AsyncIterator[WatchEvent[T]]:
         """Changes after `resource_version`. Ends when the server ends it; ERROR events raise `ApiError`
         (410 Expired: list again). `client.informer.Informer` does list, watch and all of the rest."""
+
+    def watch_raw(
+        self,
+        kind: type[T],
+        namespace: str = "",
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[RawWatchEvent]:
+        """As `watch`, bookmarks included and undecoded: what an informer moves its version by."""

@@ -13,8 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from lightkube.models import meta_v1
 
-from podward.client.api_client import ApiClient
-from podward.client.base import ApiError, TransportError
+from podward.client.base import ApiError, Client, TransportError
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 
@@ -36,7 +35,7 @@ class _Bookmark(msgspec.Struct):
 class Informer(Generic[T]):
     def __init__(
         self,
-        client: ApiClient,
+        client: Client,
         kind: type[T],
         *,
         namespace: str = "",

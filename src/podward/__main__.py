@@ -1,0 +1,3 @@
+from podward.cli.main import main
+
+main()

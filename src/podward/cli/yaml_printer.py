@@ -1,0 +1,28 @@
+"""YAML as kubectl prints it: keys sorted, lists not indented, texts with line breaks as blocks."""
+
+from typing import Any
+
+import yaml
+
+
+class _Dumper(yaml.CSafeDumper):
+    pass
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    if "\n" in text:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    quoted = yaml.SafeLoader("")
+    tag = quoted.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    ambiguous = tag != "tag:yaml.org,2002:str"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if ambiguous else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def to_yaml(document: Any) -> str:
+    text: str = yaml.dump(
+        document, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=2**31 - 1
+    )
+    return text
