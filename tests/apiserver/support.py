@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from podward.admission.chain import AdmissionChain
 from podward.apiserver.app import ApiServer, Scope
 from podward.apiserver.identity import SYSTEM, Identity
-from podward.apiserver.node_access import NodeAccess
+from podward.client.node_access import NodeAccess
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
 from podward.store.memory import MemoryStore

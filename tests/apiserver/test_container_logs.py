@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.apiserver.support import PODS, pod, started
 
-from podward.apiserver.node_access import ExecSession, LogQuery, NodeAccessError
+from podward.client.node_access import ExecSession, LogQuery, NodeAccessError
 from podward.simulate.virtual_loop import run
 
 

@@ -27,11 +27,11 @@ from podward.apiserver.handlers.update import update
 from podward.apiserver.handlers.watch import watch
 from podward.apiserver.identity import ANONYMOUS, Identity
 from podward.apiserver.namespace_lifecycle import NamespaceLifecycle
-from podward.apiserver.node_access import ExecSession, NodeAccess
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, Response, StreamResponse
 from podward.apiserver.responses import error_response
 from podward.apiserver.router import Target, route
+from podward.client.node_access import ExecSession, NodeAccess
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 from podward.store.base import Store, StoreUnavailable

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from podward.api.errors import ApiStatusError
-from podward.apiserver.node_access import ExecSession
+from podward.client.node_access import ExecSession
 
 STDIN, STDOUT, STDERR, OUTCOME, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")

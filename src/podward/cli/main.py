@@ -10,12 +10,9 @@ from podward.cli.errors import CliError
 
 VERBS = {
     "up": "Run the API server, the scheduler and the node on this machine.",
-    "run": "Run manifests in the foreground and show what happens.",
     "apply": "Create or change objects from manifests.",
     "get": "List objects.",
-    "describe": "Show one Pod in detail, with its events.",
     "logs": "Print a container's log.",
-    "exec": "Run a command in a container.",
     "delete": "Delete objects.",
     "image": "Import, list and remove images.",
     "version": "Print the version.",

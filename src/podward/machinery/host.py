@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import re
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -46,3 +48,42 @@ class DirectoryLock:
 
     def release(self) -> None:
         os.close(self._file)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    architecture: str
+    """As Go names it: amd64, arm64."""
+    processors: int
+    memory_kib: int
+    disk_kib: int
+    boot_id: str
+    machine_id: str
+    kernel: str
+    os_image: str
+
+
+def read_machine() -> Machine:
+    facts = os.uname()
+    disk = os.statvfs("/")
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    memory = re.search(r"MemTotal:\s+(\d+)", _text("/proc/meminfo"))
+    pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)', _text("/etc/os-release"), re.MULTILINE)
+    return Machine(
+        architecture=names.get(facts.machine, facts.machine),
+        processors=os.cpu_count() or 1,
+        memory_kib=int(memory[1]) if memory else 0,
+        disk_kib=disk.f_blocks * disk.f_frsize // 1024,
+        boot_id=_text("/proc/sys/kernel/random/boot_id").strip(),
+        machine_id=_text("/etc/machine-id").strip(),
+        kernel=facts.release,
+        os_image=pretty[1] if pretty else "Linux",
+    )
+
+
+def _text(path: str) -> str:
+    """Empty where a machine does not have it: every one of these is only for show."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

@@ -2,10 +2,10 @@
 
 from podward.api.errors import bad_request
 from podward.apiserver.handlers.logs import choose_container, node_error, require_node
-from podward.apiserver.node_access import ExecSession, NodeAccess, NodeAccessError
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request
 from podward.apiserver.router import Target
+from podward.client.node_access import ExecSession, NodeAccess, NodeAccessError
 
 
 async def open_exec(

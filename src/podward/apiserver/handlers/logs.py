@@ -5,10 +5,10 @@ from typing import Any
 
 from podward.api.errors import ApiStatusError, bad_request, status_error
 from podward.apiserver.handlers.options import integer
-from podward.apiserver.node_access import LogQuery, NodeAccess, NodeAccessError
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, StreamResponse
 from podward.apiserver.router import Target
+from podward.client.node_access import LogQuery, NodeAccess, NodeAccessError
 
 
 async def logs(

@@ -1,0 +1,75 @@
+"""`podward up`: API server, scheduler and node in one process, until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import socket
+from pathlib import Path
+
+import click
+
+from podward.cli.errors import CliError
+from podward.cli.kubeconfig import default_data_dir
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise CliError(f"cannot listen on {text}: write HOST:PORT, e.g. 127.0.0.1:6443")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+@click.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where everything is kept.")
+@click.option("--listen", default="127.0.0.1:6443", show_default=True, metavar="HOST:PORT")
+@click.option("--node-name", default=None, help="By default the host's name.")
+@click.option("--runtime", type=click.Choice(["process"]), default="process", show_default=True)
+@click.option(
+    "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
+)
+@click.option("--stop-pods", is_flag=True, help="End the Pods when stopping; else they run on.")
+def command(
+    data_dir: Path | None,
+    listen: str,
+    node_name: str | None,
+    runtime: str,
+    isolation: str,
+    stop_pods: bool,
+) -> None:
+    """Run the API server, the scheduler and the node on this machine."""
+    from podward.cluster import ClusterConfig, ClusterError
+
+    host, port = parse_address(listen)
+    config = ClusterConfig(
+        data_dir=(data_dir or default_data_dir()).absolute(),
+        listen_host=host,
+        listen_port=port,
+        node_name=node_name or socket.gethostname().lower(),
+        runtime=runtime,
+        isolation=isolation,
+        stop_pods=stop_pods,
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    import uvloop
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
+    except ClusterError as error:
+        raise CliError(str(error)) from None
+
+
+async def _serve(config: "object") -> None:
+    from podward.cluster import ClusterConfig, Ready, serve
+
+    assert isinstance(config, ClusterConfig)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def ready(facts: Ready) -> None:
+        print(f"podward is ready: {facts.url} (node {facts.node_name})")
+        print(f"export KUBECONFIG={facts.kubeconfig}", flush=True)
+
+    await serve(config, ready=ready, stop=stop)

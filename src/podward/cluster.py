@@ -1,0 +1,266 @@
+"""The composition root: the only place that knows which parts make a whole.
+
+`build_cluster` joins API server, scheduler and kubelet around a store, a runtime, a clock and dice; it opens
+nothing and listens nowhere, so the simulator builds the very same cluster in virtual time. `start` gives it
+this machine's store, runtime, lock and HTTPS port.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from podward import __version__
+from podward.admission.chain import AdmissionChain
+from podward.admission.plugins.default_toleration_seconds import DefaultTolerationSeconds
+from podward.admission.plugins.priority import Priority
+from podward.admission.plugins.service_account import ServiceAccount
+from podward.api.scheme import SCHEME
+from podward.apiserver import discovery
+from podward.apiserver.app import ApiServer
+from podward.apiserver.authentication import Authenticator
+from podward.apiserver.certificates import ensure_authority, write_kubeconfig
+from podward.apiserver.identity import SYSTEM, Identity
+from podward.apiserver.serving import HttpsServer
+from podward.apiserver.version import FOLLOWS
+from podward.client.api_client import ApiClient
+from podward.client.recorder import EventRecorder
+from podward.client.transports.in_process import InProcessTransport
+from podward.kubelet.node import NodeFacts
+from podward.kubelet.runtime.base import Runtime, RuntimeFailure
+from podward.kubelet.runtime.process import ProcessRuntime
+from podward.kubelet.server import NodeServer
+from podward.kubelet.sync_loop import Kubelet
+from podward.machinery.clock import Clock, SystemClock
+from podward.machinery.entropy import Entropy
+from podward.machinery.host import (
+    DirectoryInUse,
+    DirectoryLock,
+    default_address,
+    read_machine,
+)
+from podward.machinery.network import Network, SystemNetwork
+from podward.scheduler.scheduler import SCHEDULER_NAME, Scheduler
+from podward.store.base import Store, StoreError
+from podward.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+
+
+class ClusterError(Exception):
+    """Podward cannot start here; the text is the one line that the user reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """Everything that a running Podward can be told."""
+
+    data_dir: Path
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 6443
+    node_name: str = "localhost"
+    runtime: str = "process"
+    isolation: str = "auto"
+    stop_pods: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    url: str
+    kubeconfig: Path
+    node_name: str
+
+
+ADMISSION_ORDER = (Priority, DefaultTolerationSeconds, ServiceAccount)
+"""Row = plug-in; they mutate in this order, then validate in this order."""
+
+
+class Cluster:
+    """API server, scheduler and kubelet around one store, runtime, clock and source of dice."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        network: Network,
+        root: Path,
+        facts: NodeFacts,
+        authenticate: Authenticator,
+    ) -> None:
+        node_server = NodeServer(runtime, clock)
+        self.apiserver = ApiServer(
+            store,
+            clock,
+            entropy,
+            admission=AdmissionChain([plugin() for plugin in ADMISSION_ORDER]),
+            node_access=node_server,
+            authenticate=authenticate,
+            extra_routes=discovery.routes(SCHEME),
+        )
+        self.client = self.client_for(SYSTEM)
+        self._recorders = [
+            EventRecorder(self.client, clock, entropy, component=component, host=facts.name)
+            for component in (SCHEDULER_NAME, "kubelet")
+        ]
+        self._scheduler = Scheduler(self.client, clock, entropy, self._recorders[0])
+        self.kubelet = Kubelet(
+            self.client,
+            runtime,
+            clock,
+            entropy,
+            facts=facts,
+            root=root,
+            recorder=self._recorders[1],
+            network=network,
+            started_at=clock.now(),
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def client_for(self, identity: Identity) -> ApiClient:
+        return ApiClient(InProcessTransport(self.apiserver, identity))
+
+    async def start(self) -> None:
+        await self.apiserver.bootstrap()
+        parts = {
+            "events": self.apiserver.run_event_ttl(),
+            "namespaces": self.apiserver.run_namespace_lifecycle(),
+            "scheduler": self._scheduler.run(),
+            "kubelet": self.kubelet.run(),
+        }
+        parts |= {f"recorder-{i}": r.run() for i, r in enumerate(self._recorders)}
+        self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+
+    async def wait(self) -> None:
+        """Returns never, unless a part died: then raises what killed it."""
+        await asyncio.gather(*self._tasks)
+
+    async def stop(self, *, stop_pods: bool) -> None:
+        """Containers stay, unless `stop_pods`; what was said is written first."""
+        await self.kubelet.stop(stop_pods=stop_pods)
+        for recorder in self._recorders:
+            await recorder.flush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
+    """A cluster on this machine: data directory locked, store open, containers adopted, port served.
+
+    Raises `ClusterError` for whatever the user can mend. On the way out, containers stay running unless
+    `config.stop_pods`.
+    """
+    async with contextlib.AsyncExitStack() as cleanup:
+        _prepare_data_dir(config.data_dir, cleanup)
+        clock, entropy = SystemClock(), Entropy()
+        store = _open_store(config.data_dir)
+        cleanup.push_async_callback(store.close)
+        node_ip = default_address()
+        runtime = ProcessRuntime(
+            config.data_dir / "runtime",
+            clock=clock,
+            entropy=entropy,
+            node_ip=node_ip,
+            isolation=config.isolation,
+            log=log.warning,
+        )
+        try:
+            await runtime.start()
+        except RuntimeFailure as error:
+            raise ClusterError(f"cannot run containers: {error}") from error
+        cleanup.push_async_callback(runtime.close)
+        credentials = ensure_authority(
+            config.data_dir, clock, [config.node_name, node_ip, config.listen_host]
+        )
+        cluster = Cluster(
+            store=store,
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+            network=SystemNetwork(),
+            root=config.data_dir,
+            facts=_node_facts(config.node_name, node_ip, runtime),
+            authenticate=Authenticator.from_credentials(credentials),
+        )
+        server = HttpsServer(
+            cluster.apiserver,
+            host=config.listen_host,
+            port=config.listen_port,
+            credentials=credentials,
+        )
+        try:
+            port = await server.start()
+        except OSError as error:
+            address = f"{config.listen_host}:{config.listen_port}"
+            raise ClusterError(f"cannot listen on {address}: {error.strerror or error}") from error
+        cleanup.push_async_callback(server.stop)
+        cleanup.push_async_callback(cluster.apiserver.close)
+        await cluster.start()
+        cleanup.push_async_callback(cluster.stop, stop_pods=config.stop_pods)
+        url = f"https://{config.listen_host}:{port}"
+        kubeconfig = config.data_dir / "kubeconfig"
+        write_kubeconfig(kubeconfig, url, credentials)
+        yield cluster, Ready(url, kubeconfig, config.node_name)
+
+
+async def serve(
+    config: ClusterConfig, *, ready: Callable[[Ready], None], stop: asyncio.Event
+) -> None:
+    """`podward up`: until `stop` is set, or a part of the cluster fails."""
+    async with start(config) as (cluster, facts):
+        ready(facts)
+        running = asyncio.ensure_future(cluster.wait())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if running.done():
+            running.result()
+        running.cancel()
+        await asyncio.gather(running, stopping, return_exceptions=True)
+
+
+def _prepare_data_dir(data_dir: Path, cleanup: contextlib.AsyncExitStack) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = DirectoryLock(data_dir)
+    except DirectoryInUse as error:
+        raise ClusterError(
+            f"cannot use {data_dir}: another podward (pid {error.holder}) runs on it"
+        ) from error
+    except OSError as error:
+        raise ClusterError(f"cannot use {data_dir}: {error.strerror or error}") from error
+    cleanup.callback(lock.release)
+
+
+def _open_store(data_dir: Path) -> SqliteStore:
+    try:
+        return SqliteStore.open(data_dir / "store.db")
+    except StoreError as error:
+        raise ClusterError(str(error)) from error
+
+
+def _node_facts(name: str, ip: str, runtime: Runtime) -> NodeFacts:
+    machine = read_machine()
+    return NodeFacts(
+        name=name,
+        ip=ip,
+        architecture=machine.architecture,
+        capacity={
+            "cpu": str(machine.processors),
+            "memory": f"{machine.memory_kib}Ki",
+            "ephemeral-storage": f"{machine.disk_kib}Ki",
+            "pods": "110",
+        },
+        boot_id=machine.boot_id,
+        machine_id=machine.machine_id,
+        kernel_version=machine.kernel,
+        os_image=machine.os_image,
+        kubelet_version=f"v{FOLLOWS}+podward.{__version__}",
+        runtime_version=f"{runtime.name}://{runtime.version}",
+    )

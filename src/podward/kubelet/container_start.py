@@ -1,0 +1,279 @@
+"""Starting one container: volumes, image, environment, create, start (spec/health.md 4.3, 4.5, 4.6)."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightkube.models import core_v1, meta_v1
+
+from podward.client.base import ApiError, Client, TransportError
+from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.environment import ConfigError, environment, expand_all, secret_text
+from podward.kubelet.pod_actions import StartContainer
+from podward.kubelet.restart_policy import HASH_ANNOTATION, container_hash
+from podward.kubelet.runtime.base import (
+    ContainerConfig,
+    ContainerStatus,
+    CreateContainerError,
+    ImageStatus,
+    Mount,
+    Runtime,
+    RuntimeFailure,
+)
+from podward.kubelet.volumes import Facts, VolumeError, Volumes, container_mounts
+from podward.machinery.entropy import Entropy
+
+RESTART_COUNT = "io.kubernetes.container.restartCount"
+MESSAGE_FILE = "podward.dev/termination-message-file"
+_MESSAGE_BYTES, _LOG_BYTES, _LOG_LINES = 4096, 2048, 80
+
+Found = dict[tuple[str, str], core_v1.ConfigMap | core_v1.Secret | None]
+
+
+class StartFailure(Exception):
+    """It did not start; `reason` is the waiting reason that the status shows."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class ContainerStarter:
+    def __init__(
+        self,
+        client: Client,
+        runtime: Runtime,
+        entropy: Entropy,
+        recorder: EventRecorder,
+        *,
+        root: Path,
+        node_ip: str,
+        capacity: Mapping[str, str],
+    ) -> None:
+        self._client = client
+        self._runtime = runtime
+        self._entropy = entropy
+        self._recorder = recorder
+        self._root = root
+        self._facts = Facts(node_ip, node_ip, capacity)
+
+    # ---- places
+
+    def pod_folder(self, pod: core_v1.Pod) -> Path:
+        return self._root / "pods" / (_meta(pod).uid or "")
+
+    def log_folder(self, pod: core_v1.Pod) -> Path:
+        meta = _meta(pod)
+        return self._root / "logs" / f"{meta.namespace}_{meta.name}_{meta.uid}"
+
+    def remove_pod(self, pod: core_v1.Pod) -> None:
+        shutil.rmtree(self.pod_folder(pod), ignore_errors=True)
+        shutil.rmtree(self.log_folder(pod), ignore_errors=True)
+
+    def field_path(self, pod: core_v1.Pod, name: str) -> str:
+        spec = pod.spec
+        for section in ("initContainers", "ephemeralContainers"):
+            listed = getattr(spec, section) or ()
+            if any(container.name == name for container in listed):
+                return f"spec.{section}{{{name}}}"
+        return f"spec.containers{{{name}}}"
+
+    # ---- what a Pod refers to
+
+    async def mount_volumes(self, pod: core_v1.Pod) -> dict[str, Path]:
+        """Set up, or bring up to date, every volume; `VolumeError`, `OSError`."""
+        found = await self._fetch(pod, _volume_references(pod))
+        volumes = Volumes(self.pod_folder(pod) / "volumes")
+        return volumes.set_up(pod, lambda kind, name: found.get((kind, name)), self._facts)
+
+    async def _fetch(self, pod: core_v1.Pod, references: set[tuple[str, str]]) -> Found:
+        found: Found = {}
+        for kind, name in sorted(references):
+            type_ = core_v1.ConfigMap if kind == "configmap" else core_v1.Secret
+            try:
+                found[kind, name] = await self._client.get(type_, name, _meta(pod).namespace or "")
+            except ApiError as error:
+                if error.code != 404:
+                    raise VolumeError(str(error)) from error
+                found[kind, name] = None
+            except TransportError as error:
+                raise VolumeError(str(error)) from error
+        return found
+
+    # ---- starting
+
+    async def start(self, pod: core_v1.Pod, item: StartContainer, sandbox_id: str) -> str:
+        """The new container's ID; `StartFailure` after the event that tells of it."""
+        await self._image(pod, item)
+        try:
+            config = await self._config(pod, item)
+        except (ConfigError, VolumeError) as error:
+            self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
+            raise StartFailure("CreateContainerConfigError", str(error)) from error
+        try:
+            container_id = await self._runtime.create_container(sandbox_id, config)
+        except RuntimeFailure as error:
+            self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
+            raise StartFailure(CreateContainerError.__name__, str(error)) from error
+        self._tell(pod, item, "Normal", "Created", "Container created")
+        try:
+            await self._runtime.start_container(container_id)
+        except RuntimeFailure as error:
+            self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
+            raise StartFailure("RunContainerError", str(error)) from error
+        self._tell(pod, item, "Normal", "Started", "Container started")
+        return container_id
+
+    async def _image(self, pod: core_v1.Pod, item: StartContainer) -> ImageStatus:
+        image = item.container.image or ""
+        found = await self._runtime.image_status(image)
+        if found is None:
+            if item.container.imagePullPolicy == "Never":
+                text = f'Container image "{image}" is not present with pull policy of Never'
+                self._tell(pod, item, "Warning", "ErrImageNeverPull", text)
+                raise StartFailure("ErrImageNeverPull", text)
+            self._tell(pod, item, "Normal", "Pulling", f'Pulling image "{image}"')
+            try:
+                found = await self._runtime.pull_image(image)
+            except RuntimeFailure as error:
+                text = f'Failed to pull image "{image}": {error}'
+                self._tell(pod, item, "Warning", "Failed", text)
+                self._tell(pod, item, "Warning", "Failed", "Error: ErrImagePull")
+                raise StartFailure("ErrImagePull", str(error)) from error
+        text = f'Container image "{image}" already present on machine'
+        if found.note:
+            text += f" ({found.note})"
+        self._tell(pod, item, "Normal", "Pulled", text)
+        return found
+
+    async def _config(self, pod: core_v1.Pod, item: StartContainer) -> ContainerConfig:
+        container = item.container
+        found = await self._fetch(pod, _env_references(container))
+        env = environment(
+            pod,
+            container,
+            lambda kind, name: _text(found.get((kind, name))),
+            pod_ip=self._facts.pod_ip,
+            node_ip=self._facts.node_ip,
+            capacity=self._facts.capacity,
+        )
+        volumes = await self.mount_volumes(pod)
+        mounts = container_mounts(container, volumes, env)
+        logs = self.log_folder(pod) / container.name
+        attempt = item.attempt if item.attempt is not None else next_attempt(logs)
+        message_file = self._message_file(pod, container)
+        path = container.terminationMessagePath or "/dev/termination-log"
+        mounts.append(Mount(str(message_file), path))
+        meta = _meta(pod)
+        return ContainerConfig(
+            name=container.name,
+            attempt=attempt,
+            image=container.image or "",
+            command=expand_all(container.command, env),
+            args=expand_all(container.args, env),
+            working_dir=container.workingDir or "",
+            env=env,
+            mounts=mounts,
+            log_path=str(logs / f"{attempt}.log"),
+            stdin=bool(container.stdin),
+            tty=bool(container.tty),
+            labels={
+                "io.kubernetes.pod.name": meta.name or "",
+                "io.kubernetes.pod.namespace": meta.namespace or "",
+                "io.kubernetes.pod.uid": meta.uid or "",
+                "io.kubernetes.container.name": container.name,
+            },
+            annotations={
+                HASH_ANNOTATION: container_hash(container),
+                RESTART_COUNT: str(attempt),
+                MESSAGE_FILE: str(message_file),
+                "io.kubernetes.container.terminationMessagePolicy": (
+                    container.terminationMessagePolicy or "File"
+                ),
+            },
+        )
+
+    def _message_file(self, pod: core_v1.Pod, container: core_v1.Container) -> Path:
+        folder = self.pod_folder(pod) / "containers" / container.name
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self._entropy.hex(8)
+        path.touch()
+        path.chmod(0o666)
+        return path
+
+    def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
+        """What the container left to say, by its policy."""
+        annotations = status.config.annotations
+        text = _tail_bytes(annotations.get(MESSAGE_FILE, ""), _MESSAGE_BYTES)
+        policy = annotations.get("io.kubernetes.container.terminationMessagePolicy")
+        if text or policy != "FallbackToLogsOnError" or not status.exit_code:
+            return text
+        lines = _tail_bytes(status.config.log_path, _LOG_BYTES).splitlines(keepends=True)
+        return "".join(lines[-_LOG_LINES:])
+
+    def _tell(
+        self, pod: core_v1.Pod, item: StartContainer, type_: str, reason: str, message: str
+    ) -> None:
+        reference = pod_reference(pod, self.field_path(pod, item.name))
+        self._recorder.event(reference, type_, reason, message)
+
+
+def next_attempt(logs: Path) -> int:
+    """No instance is known: the log directory remembers how many there were."""
+    if not logs.is_dir():
+        return 0
+    numbers = [int(m[1]) for p in logs.iterdir() if (m := re.match(r"(\d+)\.log", p.name))]
+    return max(numbers) + 1 if numbers else 0
+
+
+def _tail_bytes(path: str, count: int) -> str:
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(size - count, 0))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _text(found: core_v1.ConfigMap | core_v1.Secret | None) -> Mapping[str, str] | None:
+    if found is None:
+        return None
+    return secret_text(found) if isinstance(found, core_v1.Secret) else found.data or {}
+
+
+def _env_references(container: core_v1.Container) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for source in container.envFrom or ():
+        if source.configMapRef is not None:
+            found.add(("configmap", source.configMapRef.name or ""))
+        if source.secretRef is not None:
+            found.add(("secret", source.secretRef.name or ""))
+    for variable in container.env or ():
+        value = variable.valueFrom
+        if value is not None and value.configMapKeyRef is not None:
+            found.add(("configmap", value.configMapKeyRef.name or ""))
+        if value is not None and value.secretKeyRef is not None:
+            found.add(("secret", value.secretKeyRef.name or ""))
+    return found
+
+
+def _volume_references(pod: core_v1.Pod) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for volume in (pod.spec.volumes or ()) if pod.spec else ():
+        if volume.configMap is not None:
+            found.add(("configmap", volume.configMap.name or ""))
+        if volume.secret is not None:
+            found.add(("secret", volume.secret.secretName or ""))
+        for part in (volume.projected.sources or ()) if volume.projected else ():
+            if part.configMap is not None:
+                found.add(("configmap", part.configMap.name or ""))
+            if part.secret is not None:
+                found.add(("secret", part.secret.name or ""))
+    return found
+
+
+def _meta(pod: core_v1.Pod) -> meta_v1.ObjectMeta:
+    return pod.metadata or meta_v1.ObjectMeta()

@@ -1,0 +1,461 @@
+"""One worker a Pod, strictly serial, woken by whatever happens to the Pod (design.md section 3).
+
+    SYNC --deleted--> TERMINATING --all dead--> TERMINATED --object gone--> FINISHED
+
+A turn in SYNC observes, decides (`pod_actions`), reports and acts. The decision looks at what was there before
+the turn, so a container that this turn kills is started again in it, and back-off sees only what had exited
+before (spec/health.md 4.4). Nothing in a turn waits for the API server.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lightkube.models import core_v1, meta_v1
+
+from podward.client.base import ApiError, Client, TransportError
+from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.container_start import ContainerStarter, StartFailure
+from podward.kubelet.lifecycle_hooks import HookError, run_hook
+from podward.kubelet.pod_actions import PodActions, StartContainer, pod_actions
+from podward.kubelet.prober.manager import ProberManager
+from podward.kubelet.restart_policy import (
+    KillReason,
+    is_sidecar,
+    kill_grace,
+    requested_grace,
+    restart_backoff_key,
+)
+from podward.kubelet.runtime.base import (
+    ContainerState,
+    ContainerStatus,
+    PodObservation,
+    Runtime,
+    RuntimeFailure,
+    SandboxConfig,
+)
+from podward.kubelet.status.generate import generate_status, mark_lost
+from podward.kubelet.status.manager import StatusManager
+from podward.kubelet.volumes import VolumeError
+from podward.machinery.backoff import Backoff, go_duration
+from podward.machinery.clock import Clock
+from podward.machinery.entropy import Entropy
+from podward.machinery.network import Network
+
+RETRY_SECONDS = 10.0
+"""After an error that only time can mend, times 1 to 1.5."""
+
+log = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    SYNC = "sync"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every worker of one kubelet works with."""
+
+    client: Client
+    runtime: Runtime
+    clock: Clock
+    entropy: Entropy
+    network: Network
+    recorder: EventRecorder
+    statuses: StatusManager
+    prober: ProberManager
+    backoff: Backoff
+    starter: ContainerStarter
+    node_ip: str
+    finished: Callable[[str], None]
+
+
+class PodWorker:
+    def __init__(self, tools: Tools, pod: core_v1.Pod) -> None:
+        self._tools = tools
+        self.pod = pod
+        self.state = State.SYNC
+        self._gone = False
+        self._ended = False
+        """Nothing of it will run again: its phase may become terminal."""
+        self._deadline_exceeded = False
+        self._waiting: dict[str, tuple[str, str]] = {}
+        self._messages: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._deleting: asyncio.Task[None] | None = None
+        self.task = asyncio.create_task(
+            self._run(), name=f"pod {self._meta.namespace}/{self._meta.name}"
+        )
+
+    # ---- what happens to it
+
+    def update(self, pod: core_v1.Pod) -> None:
+        self.pod = pod
+        self._wake.set()
+
+    def vanish(self) -> None:
+        """Its object is gone from the API."""
+        self._gone = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def status_written(self) -> None:
+        if self.state is State.TERMINATED and self._deleting is None:
+            self._deleting = asyncio.create_task(self._delete_object())
+
+    # ---- turns
+
+    async def _run(self) -> None:
+        while self.state is not State.FINISHED:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._turn()
+            except RuntimeFailure as error:
+                self._event("Warning", "FailedSync", f"error determining status: {error}")
+                self._look_again(self._retry_delay())
+
+    async def _turn(self) -> None:
+        if self._gone:
+            await self._clean_up()
+        elif self.state is State.TERMINATED:
+            return
+        elif self._meta.deletionTimestamp is not None:
+            await self._terminate()
+        else:
+            await self._sync()
+
+    async def _sync(self) -> None:
+        observed = await self._observe()
+        self._check_deadline()
+        if self._deadline_exceeded and not self._ended:
+            self._report(observed)
+            await self._kill_all(observed, "stop")
+            self._end()
+            self._report(await self._observe())
+            return
+        actions = pod_actions(self.pod, observed, self._tools.prober.verdicts(self._uid))
+        if self._ended:
+            self._report(observed)
+            return
+        self._report(observed)
+        if not actions.idle and await self._act(actions, observed):
+            self._report(await self._observe())
+
+    async def _act(self, actions: PodActions, observed: PodObservation) -> bool:
+        """False if nothing was done that a status could show."""
+        if actions.kill_pod:
+            await self._kill_all(observed, "stop")
+            for sandbox in observed.sandboxes:
+                await self._tools.runtime.stop_pod_sandbox(sandbox.id)
+            if actions.terminal:
+                self._end()
+                return True
+        for kill in actions.kill:
+            await self._kill(kill.container_id, kill.name, kill.message, kill.reason)
+        sandbox_id = actions.sandbox_id
+        if actions.create_sandbox:
+            if actions.sandbox_id is not None:
+                text = "Pod sandbox changed, it will be killed and re-created."
+                self._event("Normal", "SandboxChanged", text)
+            sandbox_id = await self._create_sandbox(actions.sandbox_attempt)
+        if sandbox_id is None:
+            return False
+        if actions.start:
+            await self._start_all(actions.start, sandbox_id, observed)
+        await self._prune(observed)
+        return True
+
+    def _report(self, observed: PodObservation) -> None:
+        tools = self._tools
+        previous = tools.statuses.get(self._uid) or core_v1.PodStatus()
+        status = generate_status(
+            self.pod,
+            observed,
+            verdicts=tools.prober.verdicts(self._uid),
+            waiting=self._waiting,
+            previous=previous,
+            terminal=self._ended,
+            now=tools.clock.now(),
+            runtime_name=tools.runtime.name,
+            node_ips=[tools.node_ip],
+            deadline_exceeded=self._deadline_exceeded,
+        )
+        if self.state is State.TERMINATED:
+            status = mark_lost(self.pod, status, tools.clock.now())
+        if not tools.statuses.publish(self.pod, status):
+            self.status_written()
+        tools.prober.trigger_readiness(self._uid)
+
+    async def _observe(self) -> PodObservation:
+        runtime = self._tools.runtime
+        sandboxes = await runtime.list_pod_sandboxes(self._uid)
+        containers = await runtime.list_containers(self._uid)
+        return PodObservation(tuple(sandboxes), tuple(map(self._with_message, containers)))
+
+    def _with_message(self, status: ContainerStatus) -> ContainerStatus:
+        if status.state is not ContainerState.EXITED:
+            return status
+        if status.id not in self._messages:
+            self._messages[status.id] = self._tools.starter.termination_message(self.pod, status)
+        text = ": ".join(part for part in (status.message, self._messages[status.id]) if part)
+        return dataclasses.replace(status, message=text)
+
+    # ---- starting
+
+    async def _create_sandbox(self, attempt: int) -> str | None:
+        config = SandboxConfig(
+            pod_name=self._meta.name or "",
+            pod_namespace=self._meta.namespace or "",
+            pod_uid=self._uid,
+            attempt=attempt,
+            hostname=(self.pod.spec and self.pod.spec.hostname) or self._meta.name or "",
+        )
+        try:
+            return await self._tools.runtime.run_pod_sandbox(config)
+        except RuntimeFailure as error:
+            text = f"Failed to create pod sandbox: {error}"
+            self._event("Warning", "FailedCreatePodSandBox", text)
+            self._look_again(self._retry_delay())
+            return None
+
+    async def _start_all(
+        self, starts: Sequence[StartContainer], sandbox_id: str, observed: PodObservation
+    ) -> None:
+        try:
+            await self._tools.starter.mount_volumes(self.pod)
+        except (VolumeError, OSError) as error:
+            self._event("Warning", "FailedMount", f"Unable to attach or mount volumes: {error}")
+            self._look_again(self._retry_delay())
+            return
+        self._tools.prober.add_pod(self.pod)
+        for item in starts:
+            started = await self._start(item, sandbox_id, observed)
+            if not started and item.kind == "init" and not is_sidecar(item.container):
+                return
+
+    async def _start(self, item: StartContainer, sandbox_id: str, observed: PodObservation) -> bool:
+        name = item.name
+        if self._backing_off(item, observed):
+            return False
+        try:
+            container_id = await self._tools.starter.start(self.pod, item, sandbox_id)
+        except StartFailure as failure:
+            self._waiting[name] = (failure.reason, failure.message)
+            self._look_again(self._retry_delay())
+            return False
+        self._waiting.pop(name, None)
+        return await self._post_start(item, container_id)
+
+    def _backing_off(self, item: StartContainer, observed: PodObservation) -> bool:
+        exited = next(
+            (c for c in observed.instances(item.name) if c.state is ContainerState.EXITED), None
+        )
+        if exited is None or exited.finished_at is None:
+            return False
+        tools = self._tools
+        key = restart_backoff_key(self.pod, item.container)
+        finished, now = exited.finished_at.timestamp(), tools.clock.now().timestamp()
+        remaining = tools.backoff.delay_remaining(key, finished, now)
+        if remaining <= 0:
+            tools.backoff.advance(key, now, finished)
+            return False
+        whose = f"{self._meta.name}_{self._meta.namespace}({self._uid})"
+        delay = go_duration(tools.backoff.current(key))
+        text = f"back-off {delay} restarting failed container={item.name} pod={whose}"
+        self._waiting[item.name] = ("CrashLoopBackOff", text)
+        text = f"Back-off restarting failed container {item.name} in pod {whose}"
+        self._container_event(item.name, "Warning", "BackOff", text)
+        self._look_again(remaining)
+        return True
+
+    async def _post_start(self, item: StartContainer, container_id: str) -> bool:
+        lifecycle = item.container.lifecycle
+        if lifecycle is None or lifecycle.postStart is None:
+            return True
+        try:
+            await self._hook(lifecycle.postStart, item.container, container_id)
+        except HookError as error:
+            self._container_event(
+                item.name, "Warning", "FailedPostStartHook", "PostStartHook failed"
+            )
+            self._waiting[item.name] = ("PostStartHookError", str(error))
+            await self._kill(container_id, item.name, "FailedPostStartHook", "stop")
+            return False
+        return True
+
+    async def _hook(
+        self, handler: core_v1.LifecycleHandler, container: core_v1.Container, container_id: str
+    ) -> None:
+        runtime = self._tools.runtime
+        await run_hook(
+            handler,
+            exec_sync=lambda argv, timeout: runtime.exec_sync(container_id, argv, timeout),
+            pod_ip=self._tools.node_ip,
+            named_ports={p.name: p.containerPort for p in container.ports or () if p.name},
+            network=self._tools.network,
+        )
+
+    async def _prune(self, observed: PodObservation) -> None:
+        """Of each container one dead instance is kept, beside the newest."""
+        for name in {c.config.name for c in observed.containers}:
+            for old in observed.instances(name)[1:]:
+                if old.state is not ContainerState.RUNNING:
+                    self._messages.pop(old.id, None)
+                    await self._tools.runtime.remove_container(old.id)
+
+    # ---- stopping
+
+    async def _terminate(self) -> None:
+        self.state = State.TERMINATING
+        self._tools.prober.stop_liveness_and_startup(self._uid)
+        observed = await self._observe()
+        self._report(observed)
+        await self._kill_all(observed, "stop")
+        for sandbox in observed.sandboxes:
+            await self._tools.runtime.stop_pod_sandbox(sandbox.id)
+        self.state = State.TERMINATED
+        self._end()
+        self._report(await self._observe())
+
+    async def _delete_object(self) -> None:
+        """The kubelet, not the server, ends a graceful deletion."""
+        while not self._gone:
+            try:
+                await self._tools.client.delete(
+                    core_v1.Pod, self._meta.name or "", self._meta.namespace or "",
+                    grace_period_seconds=0, uid=self._uid,
+                )  # fmt: skip
+                return
+            except ApiError as error:
+                if error.code in (404, 409):
+                    return
+                log.warning("cannot delete pod %s: %s", self._meta.name, error)
+            except TransportError as error:
+                log.warning("cannot delete pod %s: %s", self._meta.name, error)
+            await asyncio.sleep(1)
+
+    async def _clean_up(self) -> None:
+        observed = await self._observe()
+        self._tools.prober.remove_pod(self._uid)
+        await self._kill_all(observed, "stop", override=1)
+        for sandbox in observed.sandboxes:
+            await self._tools.runtime.remove_pod_sandbox(sandbox.id)
+        self._tools.starter.remove_pod(self.pod)
+        self._tools.statuses.forget(self._uid)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.state = State.FINISHED
+        self._tools.finished(self._uid)
+
+    async def _kill_all(
+        self, observed: PodObservation, reason: KillReason, override: int | None = None
+    ) -> None:
+        """All at once, sidecars after the others."""
+        running = [c for c in observed.containers if c.state is ContainerState.RUNNING]
+        sidecars = {c.name for c in self._containers() if is_sidecar(c)}
+        for late in (False, True):
+            await asyncio.gather(
+                *(
+                    self._kill(
+                        c.id, c.config.name, f"Stopping container {c.config.name}", reason, override
+                    )
+                    for c in running
+                    if (c.config.name in sidecars) is late
+                )
+            )
+
+    async def _kill(
+        self,
+        container_id: str,
+        name: str,
+        message: str,
+        reason: KillReason,
+        override: int | None = None,
+    ) -> None:
+        self._container_event(name, "Normal", "Killing", message)
+        container = next((c for c in self._containers() if c.name == name), None)
+        if container is None:
+            await self._tools.runtime.stop_container(container_id, 2)
+            return
+        grace = float(kill_grace(self.pod, container, reason, override))
+        if requested_grace(self.pod, container, reason, override) > 0:
+            grace -= await self._pre_stop(container, container_id, grace)
+        await self._tools.runtime.stop_container(container_id, max(grace, 2))
+
+    async def _pre_stop(
+        self, container: core_v1.Container, container_id: str, grace: float
+    ) -> float:
+        """Seconds that it took, whole ones."""
+        lifecycle = container.lifecycle
+        if lifecycle is None or lifecycle.preStop is None:
+            return 0
+        began = self._tools.clock.monotonic()
+        try:
+            async with asyncio.timeout(grace):
+                await self._hook(lifecycle.preStop, container, container_id)
+        except (HookError, TimeoutError):
+            text = "PreStopHook failed"
+            self._container_event(container.name, "Warning", "FailedPreStopHook", text)
+        return int(self._tools.clock.monotonic() - began)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._tools.prober.remove_pod(self._uid)
+
+    def _check_deadline(self) -> None:
+        limit = self.pod.spec.activeDeadlineSeconds if self.pod.spec else None
+        status = self._tools.statuses.get(self._uid)
+        if limit is None or status is None or status.startTime is None or self._deadline_exceeded:
+            return
+        elapsed = (self._tools.clock.now() - status.startTime).total_seconds()
+        if elapsed < limit:
+            self._look_again(limit - elapsed)
+        elif not self._ended:
+            self._deadline_exceeded = True
+            text = "Pod was active on the node longer than the specified deadline"
+            self._event("Normal", "DeadlineExceeded", text)
+
+    # ---- small things
+
+    @property
+    def _meta(self) -> meta_v1.ObjectMeta:
+        return self.pod.metadata or meta_v1.ObjectMeta()
+
+    @property
+    def _uid(self) -> str:
+        return self._meta.uid or ""
+
+    def _containers(self) -> list[core_v1.Container]:
+        spec = self.pod.spec
+        return [*(spec.initContainers or ()), *spec.containers] if spec is not None else []
+
+    def _look_again(self, seconds: float) -> None:
+        """The earliest wish wins; each turn wishes anew."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if self._timer is not None and loop.time() < self._timer.when() <= when:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._wake.set)
+
+    def _retry_delay(self) -> float:
+        return RETRY_SECONDS * self._tools.entropy.uniform(1, 1.5)
+
+    def _event(self, type_: str, reason: str, message: str) -> None:
+        self._tools.recorder.event(pod_reference(self.pod), type_, reason, message)
+
+    def _container_event(self, name: str, type_: str, reason: str, message: str) -> None:
+        path = self._tools.starter.field_path(self.pod, name)
+        self._tools.recorder.event(pod_reference(self.pod, path), type_, reason, message)

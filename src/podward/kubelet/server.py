@@ -1,0 +1,86 @@
+"""What the node gives to others: a container's log, and a way into it (`client.node_access.NodeAccess`)."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+from lightkube.models import core_v1
+
+from podward.client.node_access import ExecSession, LogQuery, NodeAccessError
+from podward.kubelet.runtime.base import (
+    ContainerState,
+    ContainerStatus,
+    LogOptions,
+    Runtime,
+    RuntimeFailure,
+)
+from podward.machinery.clock import Clock
+
+
+class NodeServer:
+    def __init__(self, runtime: Runtime, clock: Clock) -> None:
+        self._runtime = runtime
+        self._clock = clock
+
+    async def logs(self, pod: core_v1.Pod, query: LogQuery) -> AsyncIterator[bytes]:
+        instance = await self._instance(pod, query)
+        since = query.since_time
+        if query.since_seconds is not None:
+            since = self._clock.now() - timedelta(seconds=query.since_seconds)
+        options = LogOptions(
+            follow=query.follow,
+            tail_lines=query.tail_lines,
+            since=since,
+            timestamps=query.timestamps,
+            limit_bytes=query.limit_bytes,
+        )
+        running = instance.id if instance.state is ContainerState.RUNNING else None
+        return self._runtime.read_log(instance.config.log_path, options, running)
+
+    async def _instance(self, pod: core_v1.Pod, query: LogQuery) -> ContainerStatus:
+        name = query.container
+        known = [c for c in await self._containers(pod) if c.config.name == name]
+        pod_name = (pod.metadata and pod.metadata.name) or ""
+        if query.previous:
+            ended = [c for c in known[1:] if c.state is ContainerState.EXITED]
+            newest_ended = known and known[0].state is ContainerState.EXITED
+            if not ended and newest_ended and _waits(pod, name):
+                ended = known[:1]
+            if not ended:
+                raise NodeAccessError(
+                    400, f'previous terminated container "{name}" in pod "{pod_name}" not found'
+                )
+            return ended[0]
+        started = [c for c in known if c.state is not ContainerState.CREATED]
+        if not started:
+            reason = _waits(pod, name) or "ContainerCreating"
+            raise NodeAccessError(
+                400, f'container "{name}" in pod "{pod_name}" is waiting to start: {reason}'
+            )
+        return started[0]
+
+    async def exec(
+        self, pod: core_v1.Pod, container: str, command: Sequence[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        for status in await self._containers(pod):
+            if status.config.name == container and status.state is ContainerState.RUNNING:
+                try:
+                    return await self._runtime.exec(status.id, command, stdin=stdin, tty=tty)
+                except RuntimeFailure as error:
+                    raise NodeAccessError(500, f"Internal error occurred: {error}") from error
+        raise NodeAccessError(404, f'container not found ("{container}")')
+
+    async def _containers(self, pod: core_v1.Pod) -> list[ContainerStatus]:
+        return await self._runtime.list_containers((pod.metadata and pod.metadata.uid) or "")
+
+
+def _waits(pod: core_v1.Pod, name: str) -> str:
+    """The waiting reason of a container; empty if it does not wait."""
+    status = pod.status
+    listed = [
+        *((status and status.containerStatuses) or ()),
+        *((status and status.initContainerStatuses) or ()),
+    ]
+    for one in listed:
+        if one.name == name and one.state is not None and one.state.waiting is not None:
+            return one.state.waiting.reason or ""
+    return ""

@@ -1,0 +1,204 @@
+"""The kubelet: who wakes whom. Everything that happens ends in waking one Pod's worker; nothing is polled."""
+
+import asyncio
+import contextlib
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from lightkube.models import core_v1
+
+from podward.client.base import Client
+from podward.client.informer import Informer
+from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.container_start import ContainerStarter
+from podward.kubelet.node import NodeFacts, NodeReporter
+from podward.kubelet.pod_workers import PodWorker, Tools
+from podward.kubelet.prober.manager import ProberManager
+from podward.kubelet.runtime.base import ContainerState, Runtime, RuntimeFailure
+from podward.kubelet.status.generate import set_container_readiness, set_container_started
+from podward.kubelet.status.manager import StatusManager
+from podward.machinery.backoff import Backoff
+from podward.machinery.clock import Clock
+from podward.machinery.entropy import Entropy
+from podward.machinery.network import Network
+from podward.probes.base import Outcome, ProbeType
+
+RESYNC_SECONDS = 60.0
+"""Times 1 to 1.5: a look at every Pod, whatever was or was not heard of it."""
+STOP_GRACE_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Kubelet:
+    def __init__(
+        self,
+        client: Client,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        facts: NodeFacts,
+        root: Path,
+        recorder: EventRecorder,
+        network: Network,
+        started_at: datetime,
+    ) -> None:
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._workers: dict[str, PodWorker] = {}
+        self._statuses = StatusManager(client, self._status_written)
+        self._pods = Informer(
+            client,
+            core_v1.Pod,
+            field_selector=f"spec.nodeName={facts.name}",
+            clock=clock,
+            entropy=entropy,
+        )
+        self._prober = ProberManager(
+            clock=clock,
+            entropy=entropy,
+            network=network,
+            status_of=self._statuses.get,
+            deletion_of=self._is_deleted,
+            exec_sync=lambda container, argv, timeout: runtime.exec_sync(container, argv, timeout),
+            record=lambda pod, path, type_, reason, message: recorder.event(
+                pod_reference(pod, path), type_, reason, message
+            ),
+            on_result=self._probe_result,
+            kubelet_started_at=started_at,
+        )
+        self._backoff = Backoff()
+        self._tools = Tools(
+            client=client,
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+            network=network,
+            recorder=recorder,
+            statuses=self._statuses,
+            prober=self._prober,
+            backoff=self._backoff,
+            starter=ContainerStarter(
+                client, runtime, entropy, recorder,
+                root=root, node_ip=facts.ip, capacity=facts.capacity,
+            ),
+            node_ip=facts.ip,
+            finished=self._finished,
+        )  # fmt: skip
+        self._node = NodeReporter(client, clock, facts)
+
+    async def run(self) -> None:
+        """Until cancelled. Containers go on living."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._statuses.run())
+                tasks.create_task(self._node.run())
+                tasks.create_task(self._pods.run(self._pod_changed))
+                tasks.create_task(self._listen())
+                tasks.create_task(self._look_after())
+        finally:
+            for worker in self._workers.values():
+                worker.task.cancel()
+            await self._prober.close()
+
+    async def stop(self, *, stop_pods: bool) -> None:
+        """What was learnt is written; with `stop_pods`, every container is ended within its grace."""
+        if stop_pods:
+            for worker in self._workers.values():
+                worker.task.cancel()
+            running = [
+                c
+                for c in await self._runtime.list_containers()
+                if c.state is ContainerState.RUNNING
+            ]
+            await asyncio.gather(
+                *(self._runtime.stop_container(c.id, self._grace(c.pod_uid)) for c in running)
+            )
+        await self._statuses.flush()
+
+    def _grace(self, uid: str) -> float:
+        worker = self._workers.get(uid)
+        spec = worker.pod.spec if worker is not None else None
+        grace = spec.terminationGracePeriodSeconds if spec is not None else None
+        return min(float(grace if grace is not None else 2), STOP_GRACE_SECONDS)
+
+    # ---- who wakes whom
+
+    def _pod_changed(
+        self, change: Literal["ADDED", "MODIFIED", "DELETED"], pod: core_v1.Pod
+    ) -> None:
+        uid = (pod.metadata and pod.metadata.uid) or ""
+        worker = self._workers.get(uid)
+        if change == "DELETED":
+            if worker is not None:
+                worker.vanish()
+        elif worker is not None:
+            worker.update(pod)
+        else:
+            self._statuses.adopt(pod)
+            self._workers[uid] = PodWorker(self._tools, pod)
+
+    async def _listen(self) -> None:
+        async for event in self._runtime.events():
+            self._wake(event.pod_uid)
+
+    def _probe_result(
+        self, uid: str, type_: ProbeType, container_id: str, outcome: Outcome
+    ) -> None:
+        worker, status = self._workers.get(uid), self._statuses.get(uid)
+        if worker is None or status is None:
+            return
+        if type_ is ProbeType.LIVENESS and outcome is not Outcome.FAILURE:
+            return
+        now, good = self._clock.now(), outcome is Outcome.SUCCESS
+        if type_ is ProbeType.READINESS:
+            status = set_container_readiness(worker.pod, status, container_id, good, now)
+            self._statuses.publish(worker.pod, status)
+        elif type_ is ProbeType.STARTUP:
+            status = set_container_started(worker.pod, status, container_id, good, now)
+            self._statuses.publish(worker.pod, status)
+        worker.wake()
+
+    def _status_written(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.status_written()
+
+    def _wake(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.wake()
+
+    def _is_deleted(self, uid: str) -> bool:
+        worker = self._workers.get(uid)
+        meta = worker.pod.metadata if worker is not None else None
+        return meta is not None and meta.deletionTimestamp is not None
+
+    def _finished(self, uid: str) -> None:
+        self._workers.pop(uid, None)
+
+    # ---- looking after what nobody told of
+
+    async def _look_after(self) -> None:
+        await self._pods.synced.wait()
+        while True:
+            with contextlib.suppress(RuntimeFailure):
+                await self._remove_orphans()
+            self._backoff.collect(self._clock.now().timestamp())
+            await asyncio.sleep(self._entropy.uniform(RESYNC_SECONDS, 1.5 * RESYNC_SECONDS))
+            for uid in list(self._workers):
+                self._wake(uid)
+
+    async def _remove_orphans(self) -> None:
+        """What runs of Pods that the API does not know, e.g. deleted by force while we were dead."""
+        for sandbox in await self._runtime.list_pod_sandboxes():
+            if sandbox.config.pod_uid in self._workers:
+                continue
+            log.warning("removing orphaned pod %s", sandbox.config.pod_name)
+            for container in await self._runtime.list_containers(sandbox.config.pod_uid):
+                await self._runtime.stop_container(container.id, 2)
+            await self._runtime.remove_pod_sandbox(sandbox.id)
