@@ -92,13 +92,14 @@ class Cluster:
         facts: NodeFacts,
         authenticate: Authenticator,
     ) -> None:
-        node_server = NodeServer(runtime, clock)
+        self.clock = clock
+        self.node_server = NodeServer(runtime, clock)
         self.apiserver = ApiServer(
             store,
             clock,
             entropy,
             admission=AdmissionChain([plugin() for plugin in ADMISSION_ORDER]),
-            node_access=node_server,
+            node_access=self.node_server,
             authenticate=authenticate,
             extra_routes=discovery.routes(SCHEME),
         )

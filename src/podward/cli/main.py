@@ -10,6 +10,7 @@ from podward.cli.errors import CliError
 
 VERBS = {
     "up": "Run the API server, the scheduler and the node on this machine.",
+    "run": "Run manifests in the foreground and show what happens.",
     "apply": "Create or change objects from manifests.",
     "get": "List objects.",
     "logs": "Print a container's log.",
