@@ -18,7 +18,7 @@ from podward.admission.plugins.default_toleration_seconds import DefaultTolerati
 from podward.admission.plugins.priority import Priority
 from podward.admission.plugins.service_account import ServiceAccount
 from podward.api.scheme import SCHEME
-from podward.apiserver import discovery
+from podward.apiserver import discovery, openapi
 from podward.apiserver.app import ApiServer
 from podward.apiserver.authentication import Authenticator
 from podward.apiserver.certificates import ensure_authority, write_kubeconfig
@@ -101,7 +101,7 @@ class Cluster:
             admission=AdmissionChain([plugin() for plugin in ADMISSION_ORDER]),
             node_access=self.node_server,
             authenticate=authenticate,
-            extra_routes=discovery.routes(SCHEME),
+            extra_routes={**discovery.routes(SCHEME), **openapi.routes(SCHEME)},
         )
         self.client = self.client_for(SYSTEM)
         self._recorders = [
