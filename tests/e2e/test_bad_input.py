@@ -65,6 +65,7 @@ def test_an_invalid_pod_gets_every_error_of_a_real_cluster(
 def test_a_bad_manifest_is_refused_with_a_reason(
     podward: Podward, recent_kubectl: Kubectl, namespace: str, manifest: str, says: str
 ) -> None:
+    manifest = f"# a first character that keeps kubectl from reading this as JSON\n{manifest}"
     code, _, error = recent_kubectl.result("apply", "-n", namespace, "-f", "-", stdin=manifest)
     assert code == 1
     assert says.lower() in error.lower()

@@ -14,6 +14,7 @@ VERBS = {
     "apply": "Create or change objects from manifests.",
     "get": "List objects.",
     "logs": "Print a container's log.",
+    "exec": "Run a command in a container.",
     "delete": "Delete objects.",
     "image": "Import, list and remove images.",
     "version": "Print the version.",
