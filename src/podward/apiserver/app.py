@@ -46,6 +46,9 @@ _BODY_LIMIT: Final = 3 * 1024 * 1024
 _HEALTH_CHECKS: Final = ("healthz", "livez", "readyz")
 _NOT_FOUND: Final = "the server could not find the requested resource"
 _NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
+_WEBSOCKET_ONLY: Final = (
+    "exec is served over WebSocket only (kubectl 1.31 or later), not over SPDY or plain HTTP"
+)
 _log = logging.getLogger(__name__)
 
 _COLLECTION: Final = {"POST": create, "DELETE": delete_collection}
@@ -102,7 +105,7 @@ class ApiServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
-        elif scope["type"] == "websocket" or _is_exec(scope, self._scheme):
+        elif scope["type"] == "websocket":
             await self._exec(scope, receive, send)
         else:
             answer = await self._answer(scope, receive)
@@ -172,6 +175,8 @@ class ApiServer:
 
     async def _resource(self, target: Target, request: Request) -> Answer:
         method = "GET" if request.method == "HEAD" else request.method
+        if target.subresource == "exec":
+            raise errors.bad_request(_WEBSOCKET_ONLY)
         if target.subresource == "log":
             if method != "GET":
                 raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
@@ -197,14 +202,13 @@ class ApiServer:
     async def _exec(self, scope: Scope, receive: Receive, send: Send) -> None:
         from podward.apiserver.remote_command import serve_exec
 
-        async def open_session() -> ExecSession:
-            request = self._request(scope, b"")
+        async def open_session(request: Request) -> ExecSession:
             target = route(request.path, self._scheme)
             if target is None or target.subresource != "exec":
                 raise status_error(404, "NotFound", _NOT_FOUND)
             return await open_exec(self.registry, self.node_access, target, request)
 
-        await serve_exec(scope, receive, send, open_session)
+        await serve_exec(scope, receive, send, lambda: self._request(scope, b""), open_session)
 
     async def _send_stream(self, answer: StreamResponse, receive: Receive, send: Send) -> None:
         """Send chunks until they end, the client goes away, or the server closes."""
@@ -263,7 +267,8 @@ def _start(answer: Answer, length: int | None) -> MutableMapping[str, Any]:
     headers = [(b"content-type", answer.content_type.encode("latin-1"))]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
-    if answer.content_type.startswith("application/"):
+    own = "cache-control" in answer.headers
+    if answer.content_type.startswith("application/") and not own:
         headers.append((b"cache-control", b"no-cache, private"))
     headers += [(k.encode("latin-1"), v.encode("latin-1")) for k, v in answer.headers.items()]
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
@@ -282,11 +287,6 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-def _is_exec(scope: Scope, scheme: Scheme) -> bool:
-    target = route(scope["path"], scheme)
-    return target is not None and target.subresource == "exec"
 
 
 def _health_check(path: str) -> str:

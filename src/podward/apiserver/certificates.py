@@ -67,13 +67,12 @@ def ensure_authority(data_dir: Path, clock: Clock, hosts: Sequence[str]) -> Cred
         _write(token_file, Entropy().hex(64).encode())
     credentials = Credentials(folder, token_file.read_text())
     names = sorted({*_NAMES, *hosts})
-    if not (credentials.ca_certificate.exists() and (folder / "ca.key").exists()):
+    if _sound(folder, "ca", now) is None:
         _issue(folder, "ca", "podward-ca", now, authority=True)
-        credentials.server_certificate.unlink(missing_ok=True)
-        credentials.admin_certificate.unlink(missing_ok=True)
-    if not _serves(credentials.server_certificate, names, now):
+    server = _sound(folder, "server", now)
+    if server is None or _names(server) != set(names):
         _issue(folder, "server", "podward", now, names=names)
-    if not _lasts(credentials.admin_certificate, now):
+    if _sound(folder, "admin", now) is None:
         _issue(folder, "admin", "kubernetes-admin", now, organization="system:masters")
     return credentials
 
@@ -128,21 +127,32 @@ def _load(path: Path) -> "x509.Certificate | None":
         return None
 
 
-def _lasts(path: Path, now: datetime) -> bool:
-    certificate = _load(path)
-    return certificate is not None and certificate.not_valid_after_utc - now > _RENEW_BEFORE
+def _sound(folder: Path, name: str, now: datetime) -> "x509.Certificate | None":
+    """A certificate that lasts, fits the key beside it and was signed by the authority that is here now.
+
+    A crash may have come between any two files.
+    """
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import serialization
+
+    certificate, authority = _load(folder / f"{name}.crt"), _load(folder / "ca.crt")
+    if certificate is None or authority is None:
+        return None
+    try:
+        key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
+        certificate.verify_directly_issued_by(authority)
+    except (FileNotFoundError, ValueError, TypeError, InvalidSignature):
+        return None
+    lasts = certificate.not_valid_after_utc - now > _RENEW_BEFORE
+    return certificate if lasts and key.public_key() == certificate.public_key() else None
 
 
-def _serves(path: Path, names: Sequence[str], now: datetime) -> bool:
+def _names(certificate: "x509.Certificate") -> set[str]:
     from cryptography import x509
 
-    certificate = _load(path)
-    if certificate is None or not _lasts(path, now):
-        return False
     listed = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    held = {*listed.get_values_for_type(x509.DNSName)}
-    held |= {str(address) for address in listed.get_values_for_type(x509.IPAddress)}
-    return held == set(names)
+    addresses = listed.get_values_for_type(x509.IPAddress)
+    return {*listed.get_values_for_type(x509.DNSName), *map(str, addresses)}
 
 
 def _issue(

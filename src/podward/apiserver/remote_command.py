@@ -5,12 +5,14 @@ channel 255 says which channel the client has closed, which is how the end of st
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
 
-from podward.api.errors import ApiStatusError
+from podward.api.errors import ApiStatusError, bad_request, status_error
+from podward.apiserver.request import Request
 from podward.client.node_access import ExecSession
 
 STDIN, STDOUT, STDERR, OUTCOME, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -20,27 +22,28 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+_Cells = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+_log = logging.getLogger(__name__)
+
+
 class _Size(msgspec.Struct, rename="pascal"):
-    width: int
-    height: int
+    width: _Cells
+    height: _Cells
 
 
 async def serve_exec(
     scope: Mapping[str, Any],
     receive: Receive,
     send: Send,
-    open_session: Callable[[], Awaitable[ExecSession]],
+    admit: Callable[[], Request],
+    open_session: Callable[[Request], Awaitable[ExecSession]],
 ) -> None:
-    """The whole of one exec; what `open_session` refuses is answered before the upgrade."""
+    """The whole of one exec. What `admit` (who is it?) and `open_session` refuse is said before the upgrade."""
     await receive()  # websocket.connect
-    offered = scope.get("subprotocols") or ()
-    chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
-    if chosen is None:
-        message = f"no usable subprotocol among {list(offered)}; served: {list(SUBPROTOCOLS)}"
-        await _refuse(scope, send, {"status": "Failure", "code": 400, "message": message})
-        return
     try:
-        session = await open_session()
+        request = admit()
+        chosen = _subprotocol(scope.get("subprotocols") or ())
+        session = await open_session(request)
     except ApiStatusError as error:
         await _refuse(scope, send, msgspec.to_builtins(error.status))
         return
@@ -49,6 +52,13 @@ async def serve_exec(
         await _Exchange(session, receive, send).run()
     finally:
         await session.close()
+
+
+def _subprotocol(offered: Sequence[str]) -> str:
+    for name in SUBPROTOCOLS:
+        if name in offered:
+            return name
+    raise bad_request(f"no usable subprotocol among {list(offered)}; served: {list(SUBPROTOCOLS)}")
 
 
 async def _refuse(scope: Mapping[str, Any], send: Send, status: dict[str, Any]) -> None:
@@ -83,10 +93,15 @@ class _Exchange:
             await asyncio.gather(listening, talking, return_exceptions=True)
 
     async def _talk(self) -> None:
-        async for channel, data in self._session.output():
-            await self._bytes(channel, data)
-        code = await self._session.wait()
-        await self._bytes(OUTCOME, msgspec.json.encode(outcome(code)))
+        try:
+            async for channel, data in self._session.output():
+                await self._bytes(channel, data)
+            ending = outcome(await self._session.wait())
+        except Exception as error:
+            # The upgrade is done: the outcome channel is the only place left to say it.
+            _log.exception("a command ended without an exit code")
+            ending = interrupted(str(error))
+        await self._bytes(OUTCOME, msgspec.json.encode(ending))
 
     async def _bytes(self, channel: int, data: bytes) -> None:
         await self._send({"type": "websocket.send", "bytes": bytes([channel]) + data})
@@ -111,6 +126,13 @@ class _Exchange:
             await self._session.resize(size.width, size.height)
         elif channel == CLOSE and data[:1] == bytes([STDIN]):
             await self._session.close_stdin()
+
+
+def interrupted(reason: str) -> dict[str, Any]:
+    """The `Status` of a command whose end nobody knows."""
+    status = status_error(500, "InternalError", f"Internal error occurred: {reason}").status
+    told: dict[str, Any] = msgspec.to_builtins(status)
+    return told
 
 
 def outcome(code: int) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from podward.store.base import Change, Compacted, Record
 
 BOOKMARK_PERIOD: Final = 60.0
 """Seconds between the bookmarks of a quiet watch."""
+_SETTLING: Final = 0.01
+"""Seconds for a change that is committed to come out of the store's watch: turns of the loop, no I/O."""
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
@@ -167,7 +169,8 @@ async def _stream(
     try:
         async with aclosing(_batches(registry, prefix, revision, plan)) as batches:
             async for batch in batches:
-                if batch is None:
+                if isinstance(batch, int):
+                    revision = max(revision, batch)
                     yield events.bookmark(revision)
                     continue
                 revision = batch[-1].record.revision
@@ -181,16 +184,17 @@ async def _stream(
 
 async def _batches(
     registry: Registry, prefix: str, after: int, plan: _Plan
-) -> AsyncGenerator[list[Change] | None, None]:
-    """What the store reports, with None in between whenever a bookmark is due."""
+) -> AsyncGenerator[list[Change] | int, None]:
+    """What the store reports, and in between, whenever a bookmark is due, the revision reached."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + plan.timeout if plan.timeout is not None else float("inf")
     due = loop.time() + BOOKMARK_PERIOD if plan.bookmarks else float("inf")
+    reached: int | None = None
     changes = aiter(registry.store.watch(prefix, after=after))
     pending = loop.create_task(_next(changes))
     try:
         while True:
-            wait = min(ends, due) - loop.time()
+            wait = min(ends, due) - loop.time() if reached is None else _SETTLING
             await asyncio.wait({pending}, timeout=None if wait == float("inf") else max(wait, 0))
             if pending.done():
                 batch = pending.result()
@@ -199,11 +203,15 @@ async def _batches(
                 pending = loop.create_task(_next(changes))
                 if batch:
                     yield batch
+            elif reached is not None:
+                yield reached
+                reached = None
             elif loop.time() >= ends:
                 return
             if loop.time() >= due:
+                # What was committed up to now may still be on its way here: it goes out first.
                 due = loop.time() + BOOKMARK_PERIOD
-                yield None
+                reached = registry.store.revision
     finally:
         # An iterator cannot be closed while it is running: first its step, then itself.
         pending.cancel()
