@@ -13,6 +13,7 @@ VERBS = {
     "run": "Run manifests in the foreground and show what happens.",
     "apply": "Create or change objects from manifests.",
     "get": "List objects.",
+    "describe": "Show one object in full, with its events.",
     "logs": "Print a container's log.",
     "exec": "Run a command in a container.",
     "delete": "Delete objects.",
