@@ -24,6 +24,7 @@ from podward.kubelet.prober.worker import (
 )
 from podward.kubelet.restart_policy import probed_containers, regular_containers
 from podward.kubelet.runtime.base import ExecTimeout, RuntimeFailure
+from podward.machinery.alarm import Alarm
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 from podward.machinery.network import Network
@@ -63,7 +64,10 @@ class _Worker:
     subject: ProbeSubject
     field_path: str
     state: WorkerState = field(default_factory=WorkerState)
-    trigger: asyncio.Event = field(default_factory=asyncio.Event)
+    alarm: Alarm = field(default_factory=Alarm)
+    target: ProbeTarget | None = None
+    """Of `target_of`: made once for an instance at an address, not for every question."""
+    target_of: tuple[str, str] = ("", "")
     task: asyncio.Task[None] | None = None
 
 
@@ -153,7 +157,7 @@ class ProberManager:
             if worker is None or not running or not one.started:
                 continue
             if ready.get((one.containerID or "").partition("://")[2]) is not Outcome.SUCCESS:
-                worker.trigger.set()
+                worker.alarm.ring()
 
     def verdicts(self, pod_uid: str) -> ProbeVerdicts:
         return ProbeVerdicts(
@@ -185,20 +189,17 @@ class ProberManager:
             await asyncio.sleep(self._entropy.uniform(0, period))
         tick = self._clock.monotonic() + period
         while await self._attempt(uid, worker):
-            tick = await self._wait(worker.trigger, tick, period)
+            tick = await self._wait(worker.alarm, tick, period)
         self._stop(uid, key, worker, cancel=False)
         self._finished.setdefault(uid, set()).add(key)
 
-    async def _wait(self, trigger: asyncio.Event, tick: float, period: float) -> float:
+    async def _wait(self, alarm: Alarm, tick: float, period: float) -> float:
         """Sleep until the tick or a trigger; the time of the tick after that."""
-        try:
-            async with asyncio.timeout_at(max(tick, self._clock.monotonic())):
-                await trigger.wait()
-        except TimeoutError:
-            missed = (self._clock.monotonic() - tick) // period
-            return tick + period * (max(missed, 0) + 1)
-        trigger.clear()
-        return self._clock.monotonic() + period
+        triggered = await alarm.wait_until(tick)
+        now = self._clock.monotonic()
+        if triggered:
+            return now + period
+        return tick + period * (max((now - tick) // period, 0) + 1)
 
     async def _attempt(self, uid: str, worker: _Worker) -> bool:
         """False once the worker has nothing left to do."""
@@ -234,7 +235,10 @@ class ProberManager:
 
     async def _ask(self, worker: _Worker, status: core_v1.PodStatus) -> Outcome | None:
         """The answer as a worker counts it, SUCCESS or FAILURE, and its event; None if discarded."""
-        target = self._target(worker, status)
+        target_of = (worker.state.container_id, status.podIP or "")
+        if worker.target is None or worker.target_of != target_of:
+            worker.target, worker.target_of = self._target(worker, status), target_of
+        target = worker.target
         error = ProbeError("no attempt was made")
         for _ in range(MAX_TRIES):
             try:

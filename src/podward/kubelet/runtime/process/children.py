@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from podward.kubelet.runtime.base import ExecResult, ExecTimeout
 from podward.kubelet.runtime.process.records import ProcessIdentity, identify
@@ -92,24 +92,46 @@ class _Collector:
         return bytes(self._kept)
 
 
-async def run_to_end(
-    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, timeout: float | None
-) -> ExecResult:
+class Streams:
+    """The command's end of its three streams; closed here once the command has its own copies."""
+
+    def __init__(self, stdout: int, stderr: int) -> None:
+        self._descriptors = (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), stdout, stderr)
+        self._open = True
+
+    def popen(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str | None
+    ) -> "subprocess.Popen[bytes]":
+        """In a session of its own."""
+        stdin, stdout, stderr = self._descriptors
+        try:
+            return subprocess.Popen(
+                argv, env=dict(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            for descriptor in self._descriptors:
+                os.close(descriptor)
+
+
+Spawn = Callable[[Streams], Awaitable["subprocess.Popen[bytes]"]]
+
+
+async def run_to_end(spawn: Spawn, timeout: float | None) -> ExecResult:
     """Run a command and collect its output. `ExecTimeout` after killing it with all that it started."""
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     try:
-        process = subprocess.Popen(
-            argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out_write,
-            stderr=err_write, start_new_session=True,
-        )  # fmt: skip
+        process = await spawn(Streams(out_write, err_write))
     except BaseException:
         os.close(out_read)
         os.close(err_read)
         raise
-    finally:
-        os.close(out_write)
-        os.close(err_write)
     collectors = _Collector(out_read), _Collector(err_read)
     try:
         async with asyncio.timeout(timeout):
@@ -123,6 +145,15 @@ async def run_to_end(
         for collector in collectors:
             collector.drain()
     return ExecResult(exit_code(process.returncode), collectors[0].output(), collectors[1].output())
+
+
+def spawning(argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> Spawn:
+    """Here, in our own namespaces."""
+
+    async def spawn(streams: Streams) -> "subprocess.Popen[bytes]":
+        return streams.popen(argv, env, cwd)
+
+    return spawn
 
 
 def kill_session(leader: int) -> None:

@@ -10,7 +10,8 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -32,12 +33,15 @@ from podward.kubelet.runtime.base import (
     SandboxStatus,
     StartError,
 )
-from podward.kubelet.runtime.process import bubblewrap, logs, plain
+from podward.kubelet.runtime.process import bubblewrap, entering, logs, plain
 from podward.kubelet.runtime.process.children import (
+    Spawn,
+    Streams,
     ended,
     kill_session,
     run_to_end,
     send_signal,
+    spawning,
 )
 from podward.kubelet.runtime.process.images import HOST_NOTE, Image, ImageStore, normalize
 from podward.kubelet.runtime.process.records import (
@@ -71,6 +75,18 @@ class _Live:
         self.terminated = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """What runs inside a container: its own first process, or a command beside it."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    rootfs: Path
+    problem: str | None
+    """Why it cannot be executed, in an engine's words."""
+
+
 class ProcessRuntime:
     def __init__(
         self,
@@ -90,6 +106,7 @@ class ProcessRuntime:
         self._log = log
         self._as_root = os.geteuid() == 0
         self._isolated = False
+        self._enters = self._as_root
         self._boot_id = boot_id()
         self.images = ImageStore(root / "images")
         self._records = Records(root)
@@ -115,6 +132,8 @@ class ProcessRuntime:
 
     async def start(self) -> None:
         self._isolated = await self._choose_isolation()
+        if self._enters and self._isolated:
+            entering.harden()
         for sandbox in self._records.load_sandboxes():
             self._sandboxes[sandbox.id] = sandbox
         for record in self._records.load_containers():
@@ -148,7 +167,8 @@ class ProcessRuntime:
         command = ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"]
         command += ["--ro-bind", "/", "/", "--proc", "/proc", "true"]
         try:
-            result = await run_to_end(command, os.environ, None, START_TIMEOUT_SECONDS)
+            here = spawning(command, os.environ, None)
+            result = await run_to_end(here, START_TIMEOUT_SECONDS)
         except (OSError, RuntimeFailure) as error:
             return str(error)
         return None if result.exit_code == 0 else result.stderr.decode(errors="replace").strip()
@@ -258,11 +278,8 @@ class ProcessRuntime:
 
     async def start_container(self, container_id: str) -> None:
         record = self._record(container_id)
-        image, rootfs = self._image(record.config)
-        env = self._env(record, image)
-        command = _command(record.config, image)
         try:
-            await self._launch(record, rootfs, env, command)
+            await self._launch(record, self._command(record))
         except (StartError, OSError) as error:
             record.started_at = record.finished_at = self._clock.now()
             record.exit_code, record.reason, record.message = 128, "StartError", str(error)
@@ -271,31 +288,21 @@ class ProcessRuntime:
                 raise
             raise StartError(str(error)) from error
 
-    async def _launch(
-        self,
-        record: ContainerRecord,
-        rootfs: Path,
-        env: Mapping[str, str],
-        command: Sequence[str],
-    ) -> None:
-        config = record.config
-        cwd = self._working_dir(record)
-        mounts = config.mounts if record.isolated else ()
-        problem = bubblewrap.find_executable(rootfs, mounts, env, cwd, command[0])
-        if problem is not None:
-            raise StartError(f"failed to create task: {problem}")
-        log_path = Path(config.log_path)
+    async def _launch(self, record: ContainerRecord, command: _Command) -> None:
+        if command.problem is not None:
+            raise StartError(f"failed to create task: {command.problem}")
+        log_path = Path(record.config.log_path)
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as files:
             output = files.enter_context(open(log_path, "ab"))
             status = files.enter_context(open(self._records.exit_file(record.id), "ab"))
             told, tell = os.pipe()
             try:
-                argv, inherited = self._supervised(record, rootfs, command, status.fileno(), tell)
+                argv = self._supervised(record, command, status.fileno(), tell)
                 process = subprocess.Popen(
-                    argv, env=dict(env), cwd=None if record.isolated else cwd,
+                    argv, env=command.env, cwd=None if record.isolated else command.cwd,
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    start_new_session=True, pass_fds=inherited,
+                    start_new_session=True, pass_fds=(status.fileno(), tell),
                 )  # fmt: skip
             except BaseException:
                 os.close(told)
@@ -332,28 +339,21 @@ class ProcessRuntime:
         return init
 
     def _supervised(
-        self,
-        record: ContainerRecord,
-        rootfs: Path,
-        command: Sequence[str],
-        status_fd: int,
-        info_fd: int,
-    ) -> tuple[list[str], tuple[int, ...]]:
-        """The supervisor's command line, and the descriptors it inherits."""
+        self, record: ContainerRecord, command: _Command, status_fd: int, info_fd: int
+    ) -> list[str]:
+        """The supervisor's command line."""
         if not record.isolated:
-            argv = plain.command_line(command, status_fd=status_fd, info_fd=info_fd)
-            return argv, (status_fd, info_fd)
+            return plain.command_line(command.argv, status_fd=status_fd, info_fd=info_fd)
         sandbox = bubblewrap.Sandbox(
-            rootfs=rootfs,
+            rootfs=command.rootfs,
             hostname=self._hostname(record),
             mounts=record.config.mounts,
-            working_dir=self._working_dir(record),
-            command=command,
+            working_dir=command.cwd,
+            command=command.argv,
         )
-        argv = bubblewrap.command_line(
+        return bubblewrap.command_line(
             sandbox, status_fd=status_fd, info_fd=info_fd, as_root=self._as_root
         )
-        return argv, (status_fd, info_fd)
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:
         record, live = self._containers.get(container_id), self._live.get(container_id)
@@ -411,9 +411,15 @@ class ProcessRuntime:
         self, container_id: str, command: Sequence[str], timeout: float | None
     ) -> ExecResult:
         record = self._running(container_id)
-        argv, env, cwd = self._entering(record, command)
+        wanted = self._executable(record, command)
         try:
-            return await run_to_end(argv, env, cwd, timeout)
+            if self._enters and record.isolated:
+                try:
+                    return await run_to_end(self._entering(record, wanted), timeout)
+                except entering.CannotEnter as error:
+                    self._enters = False
+                    self._log(f"commands enter containers through nsenter, the dearer way: {error}")
+            return await run_to_end(spawning(*self._from_outside(record, wanted)), timeout)
         except OSError as error:
             raise RuntimeFailure(f"failed to exec in container: {error}") from error
 
@@ -421,7 +427,7 @@ class ProcessRuntime:
         self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> Session:
         record = self._running(container_id)
-        argv, env, cwd = self._entering(record, command)
+        argv, env, cwd = self._from_outside(record, self._executable(record, command))
         if tty:
             env = {"TERM": "xterm", **env}
         try:
@@ -429,25 +435,37 @@ class ProcessRuntime:
         except OSError as error:
             raise RuntimeFailure(f"failed to exec in container: {error}") from error
 
-    def _entering(
-        self, record: ContainerRecord, command: Sequence[str]
-    ) -> tuple[list[str], dict[str, str], str | None]:
-        """Command line, environment and working directory of a command inside."""
-        image, rootfs = self._image(record.config)
-        env = self._env(record, image)
-        cwd = self._working_dir(record)
-        mounts = record.config.mounts if record.isolated else ()
-        problem = bubblewrap.find_executable(rootfs, mounts, env, cwd, command[0])
-        if problem is not None:
+    def _executable(self, record: ContainerRecord, argv: Sequence[str]) -> _Command:
+        command = self._command(record, argv)
+        if command.problem is not None:
             raise RuntimeFailure(
-                f'failed to exec in container: failed to start exec "{record.id[:12]}": '
-                f"OCI runtime exec failed: exec failed: unable to start container process: {problem}"
+                f'failed to exec in container: failed to start exec "{record.id[:12]}": OCI runtime exec '
+                f"failed: exec failed: unable to start container process: {command.problem}"
             )
-        if not record.isolated:
-            return list(command), env, cwd
+        return command
+
+    def _entering(self, record: ContainerRecord, command: _Command) -> Spawn:
         assert record.init is not None
-        argv = bubblewrap.enter_command(record.init.pid, command, cwd, as_root=self._as_root)
-        return argv, env, None
+        pid = record.init.pid
+
+        async def spawn(streams: Streams) -> "subprocess.Popen[bytes]":
+            return await entering.spawn(
+                pid, command.argv, command.env, command.cwd, streams, bubblewrap.CAPABILITIES
+            )
+
+        return spawn
+
+    def _from_outside(
+        self, record: ContainerRecord, command: _Command
+    ) -> tuple[list[str], dict[str, str], str | None]:
+        """Command line, environment and working directory of a program that gets itself inside."""
+        if not record.isolated:
+            return command.argv, command.env, command.cwd
+        assert record.init is not None
+        argv = bubblewrap.enter_command(
+            record.init.pid, command.argv, command.cwd, as_root=self._as_root
+        )
+        return argv, command.env, None
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None
@@ -473,9 +491,16 @@ class ProcessRuntime:
         }
         return {**base, **given, **record.config.env}
 
-    def _working_dir(self, record: ContainerRecord) -> str:
-        image, _ = self._image(record.config)
-        return record.config.working_dir or image.config.working_dir or "/"
+    def _command(self, record: ContainerRecord, argv: Sequence[str] = ()) -> _Command:
+        """`argv` inside the container, or the container's own command if there is none."""
+        config = record.config
+        image, rootfs = self._image(config)
+        env = self._env(record, image)
+        cwd = config.working_dir or image.config.working_dir or "/"
+        words = list(argv or _command(config, image))
+        mounts = config.mounts if record.isolated else ()
+        problem = bubblewrap.find_executable(rootfs, mounts, env, cwd, words[0])
+        return _Command(words, env, cwd, rootfs, problem)
 
     def _hostname(self, record: ContainerRecord) -> str:
         sandbox = self._sandboxes[record.sandbox_id].config
