@@ -58,6 +58,9 @@ def test_among_several_containers_one_must_be_named() -> None:
         )
         assert (await call("GET", f"{PODS}/web/log", container="b")).status == 200
         assert (await call("GET", f"{PODS}/web/log", container="c")).status == 400
+        first = [{"name": "first", "image": "i"}]
+        await call("POST", PODS, pod(name="one", initContainers=first, nodeName="n1"))
+        assert (await call("GET", f"{PODS}/one/log")).status == 200
 
     run(scenario())
 

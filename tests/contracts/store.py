@@ -56,6 +56,30 @@ async def check_concurrent_writers_of_one_key_win_once(store: Store) -> None:
     assert all(isinstance(o, RevisionConflict) for o in outcomes if isinstance(o, Exception))
 
 
+async def check_who_reads_after_a_conflict_sees_what_won(store: Store) -> None:
+    first = await store.put("/a", text("0"), expected=0)
+
+    async def add_one() -> None:
+        while True:
+            read = await store.get("/a")
+            assert read is not None
+            count = int(read.value.partition(b"@")[0])
+            try:
+                await store.put("/a", text(str(count + 1)), expected=read.revision)
+            except RevisionConflict:
+                again = await store.get("/a")
+                assert again is not None
+                assert again.revision > read.revision
+            else:
+                return
+
+    await asyncio.gather(*(add_one() for _ in range(20)))
+    last = await store.get("/a")
+    assert last is not None
+    assert last.value.partition(b"@")[0] == b"20"
+    assert last.revision == first.revision + 20
+
+
 async def check_ranges_are_ordered_bounded_and_as_of_a_revision(store: Store) -> None:
     for name in ("c", "a", "b"):
         await store.put(f"/p/{name}", text(name), expected=0)

@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.support import (
+    ROOT,
     Kubectl,
     Podward,
     component_missing,
@@ -17,6 +20,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/tests/e2e/" in str(item.path):
             item.add_marker(pytest.mark.e2e)
+    # What was begun in the background has its time while the others run.
+    items.sort(
+        key=lambda item: "minutes" in item.fixturenames if hasattr(item, "fixturenames") else 0
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def minutes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """The field note's Pod in `podward run`, begun before everything else: it takes a minute and a half."""
+    example = ROOT / "examples/01-liveness/pod.yaml"
+    with subprocess.Popen(
+        [sys.executable, "-m", "podward", "run", str(example), "--for", "90s"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        yield process
+        process.terminate()
 
 
 @pytest.fixture(scope="session")

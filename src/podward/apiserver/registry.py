@@ -44,7 +44,8 @@ _STRATEGIES: Final[Mapping[str, Strategy]] = {
     "secrets": SecretStrategy(),
 }
 _PLAIN: Final = Strategy()
-_RETRIES: Final = 5
+_RETRIES: Final = 100
+"""Of a write that is conditional on nothing but what the server itself read."""
 _GENERATED_NAME_LIMIT: Final = 63
 _SUFFIX: Final = 5
 _MODIFIED: Final = (
@@ -151,7 +152,7 @@ class Registry:
         """The object after `change(current)` was stored.
 
         If `change` leaves the resourceVersion that it was given, it is tried again on what another
-        writer left, five times in all; if it sets another one, that is a conflict (409).
+        writer left; if it sets another one, that is a conflict (409).
         """
         key = self.key(resource, namespace, name)
         for _ in range(_RETRIES):

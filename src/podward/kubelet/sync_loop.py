@@ -58,7 +58,7 @@ class Kubelet:
             clock=clock,
             entropy=entropy,
         )
-        self._prober = ProberManager(
+        self.prober = ProberManager(
             clock=clock,
             entropy=entropy,
             network=network,
@@ -80,7 +80,7 @@ class Kubelet:
             network=network,
             recorder=recorder,
             statuses=self._statuses,
-            prober=self._prober,
+            prober=self.prober,
             backoff=self._backoff,
             starter=ContainerStarter(
                 client, runtime, entropy, recorder,
@@ -103,7 +103,7 @@ class Kubelet:
         finally:
             for worker in self._workers.values():
                 worker.task.cancel()
-            await self._prober.close()
+            await self.prober.close()
 
     async def stop(self, *, stop_pods: bool) -> None:
         """What was learnt is written; with `stop_pods`, every container is ended within its grace."""

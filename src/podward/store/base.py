@@ -96,7 +96,7 @@ class Store(Protocol):
     async def put(self, key: str, encode: Encode, *, expected: int | None) -> Record:
         """Write. `expected`: the revision the key must be at; 0 = must not exist; None = no condition.
 
-        Raises `RevisionConflict` at once, without waiting for the disk.
+        Raises `RevisionConflict`; whoever reads again then sees what the write was in conflict with.
         """
 
     async def delete(self, key: str, encode: Encode, *, expected: int | None) -> Record:

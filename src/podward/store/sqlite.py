@@ -9,7 +9,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from podward.store.base import (
     Encode,
     Listing,
     Record,
+    RevisionConflict,
     StoreError,
     StoreUnavailable,
 )
@@ -51,6 +52,7 @@ class SqliteStore:
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._newest: _Write | None = None
         self._closed = False
 
     @classmethod
@@ -79,12 +81,10 @@ class SqliteStore:
         return self._index.range(prefix, revision=revision, limit=limit, after=after)
 
     async def put(self, key: str, encode: Encode, *, expected: int | None) -> Record:
-        self._check_open()
-        return await self._commit(self._index.stage_put(key, encode, expected))
+        return await self._commit(lambda: self._index.stage_put(key, encode, expected))
 
     async def delete(self, key: str, encode: Encode, *, expected: int | None) -> Record:
-        self._check_open()
-        return await self._commit(self._index.stage_delete(key, encode, expected))
+        return await self._commit(lambda: self._index.stage_delete(key, encode, expected))
 
     def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
         return self._index.watch(prefix, after)
@@ -106,7 +106,15 @@ class SqliteStore:
         if self._closed:
             raise StoreUnavailable(f"the store {self._path} is closed")
 
-    async def _commit(self, change: Change) -> Record:
+    async def _commit(self, stage: Callable[[], Change]) -> Record:
+        self._check_open()
+        try:
+            change = stage()
+        except RevisionConflict:
+            if self._newest is not None:
+                # It may be with a write under way, which no reader sees yet: only then is it told.
+                await asyncio.wait({self._newest.done})
+            raise
         if self._thread is None:
             self._loop = asyncio.get_running_loop()
             self._thread = threading.Thread(
@@ -115,6 +123,7 @@ class SqliteStore:
             self._thread.start()
         write = _Write(change, asyncio.get_running_loop().create_future())
         self._queue.put(write)
+        self._newest = write
         # A caller that gives up does not take back a write that is on its way to the disk.
         await asyncio.shield(write.done)
         return change.record

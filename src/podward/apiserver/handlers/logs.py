@@ -34,7 +34,10 @@ async def logs(
 
 
 def choose_container(pod: Any, asked: str) -> str:
-    """The container meant; 400 if none is named and there are several, or it does not exist."""
+    """The container meant; 400 if none is named and there are several, or it does not exist.
+
+    Init and ephemeral containers make a name no less optional: the only regular one is meant.
+    """
     name = pod.metadata.name
     regular = [c.name for c in pod.spec.containers or ()]
     initial = [c.name for c in pod.spec.initContainers or ()]
@@ -43,7 +46,7 @@ def choose_container(pod: Any, asked: str) -> str:
         if asked not in (*regular, *initial, *ephemeral):
             raise bad_request(f"container {asked} is not valid for pod {name}")
         return asked
-    if len(regular) == 1 and not initial and not ephemeral:
+    if len(regular) == 1:
         return str(regular[0])
     text = (
         f"a container name must be specified for pod {name}, choose one of: [{' '.join(regular)}]"

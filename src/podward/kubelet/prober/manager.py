@@ -21,6 +21,7 @@ from podward.kubelet.prober.worker import (
     WorkerState,
     conclude,
     prepare,
+    threshold_of,
 )
 from podward.kubelet.restart_policy import probed_containers, regular_containers
 from podward.kubelet.runtime.base import ExecTimeout, RuntimeFailure
@@ -69,6 +70,21 @@ class _Worker:
     """Of `target_of`: made once for an instance at an address, not for every question."""
     target_of: tuple[str, str] = ("", "")
     task: asyncio.Task[None] | None = None
+
+    @property
+    def threshold(self) -> int:
+        return threshold_of(self.subject, self.state.last_result)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStreak:
+    """The latest answers of one probe: `run` times `last` in a row, of the `threshold` that makes a verdict."""
+
+    container: str
+    type: ProbeType
+    last: Outcome | None
+    run: int
+    threshold: int
 
 
 _Key = tuple[str, ProbeType]
@@ -166,6 +182,15 @@ class ProberManager:
             startup=self._results.of(ProbeType.STARTUP),
             workers=frozenset(self._workers.get(pod_uid, {})),
         )
+
+    def streaks(self, pod_uid: str) -> list[ProbeStreak]:
+        """How each probe of a Pod stands, for people to look at."""
+        return [
+            ProbeStreak(
+                name, type, worker.state.last_result, worker.state.result_run, worker.threshold
+            )
+            for (name, type), worker in self._workers.get(pod_uid, {}).items()
+        ]
 
     async def close(self) -> None:
         tasks = [

@@ -104,15 +104,20 @@ def conclude(subject: ProbeSubject, state: WorkerState, outcome: Outcome) -> Ste
     """Count an answer, SUCCESS or FAILURE. An attempt that errored must not come here."""
     run = state.result_run + 1 if outcome is state.last_result else 1
     state = replace(state, last_result=outcome, result_run=run)
-    probe = subject.probe
     failed = outcome is Outcome.FAILURE
-    threshold = (probe.failureThreshold or 3) if failed else (probe.successThreshold or 1)
-    if run < threshold:
+    if run < threshold_of(subject, outcome):
         return Step(state, Next.LATER)
     if (failed and subject.type is ProbeType.LIVENESS) or subject.type is ProbeType.STARTUP:
         # What comes next must not count attempts made while the instance is being killed, or has started.
         state = replace(state, on_hold=True, result_run=0)
     return Step(state, Next.LATER, (outcome,))
+
+
+def threshold_of(subject: ProbeSubject, outcome: Outcome | None) -> int:
+    """How many answers like this in a row are a verdict."""
+    if outcome is Outcome.FAILURE:
+        return subject.probe.failureThreshold or 3
+    return subject.probe.successThreshold or 1
 
 
 def _first_verdicts(
