@@ -31,7 +31,7 @@ def minutes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pop
     """The field note's Pod in `podward run`, begun before everything else: it takes a minute and a half."""
     example = ROOT / "examples/01-liveness/pod.yaml"
     with subprocess.Popen(
-        [sys.executable, "-m", "podward", "run", str(example), "--for", "90s"],
+        [sys.executable, "-m", "podward", "run", str(example), "--for", "82s"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         yield process
