@@ -21,14 +21,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "/tests/e2e/" in str(item.path):
             item.add_marker(pytest.mark.e2e)
     # What was begun in the background has its time while the others run.
-    items.sort(
-        key=lambda item: "minutes" in item.fixturenames if hasattr(item, "fixturenames") else 0
-    )
+    items.sort(key=_takes_minutes)
+
+
+def _takes_minutes(item: pytest.Item) -> bool:
+    return "notes_run" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session", autouse=True)
-def minutes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """The field note's Pod in `podward run`, begun before everything else: it takes a minute and a half."""
+def background(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[str] | None"]:
+    """The field note's Pod in `podward run`: begun before everything else, for it takes two minutes."""
+    if not any(map(_takes_minutes, request.session.items)):
+        yield None
+        return
     example = ROOT / "examples/01-liveness/pod.yaml"
     with subprocess.Popen(
         [sys.executable, "-m", "podward", "run", str(example), "--for", "82s"],
@@ -36,6 +41,12 @@ def minutes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pop
     ) as process:  # fmt: skip
         yield process
         process.terminate()
+
+
+@pytest.fixture(scope="session")
+def notes_run(background: "subprocess.Popen[str] | None") -> "subprocess.Popen[str]":
+    assert background is not None
+    return background
 
 
 @pytest.fixture(scope="session")

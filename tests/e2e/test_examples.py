@@ -15,15 +15,15 @@ def test_every_example_is_run_here() -> None:
         assert not folder.is_dir() or folder.name in text
 
 
-def test_the_notes_pod_falls_ill_and_heals(minutes: "subprocess.Popen[str]") -> None:
+def test_the_notes_pod_falls_ill_and_heals(notes_run: "subprocess.Popen[str]") -> None:
     """examples/01-liveness: what `make run` shows."""
-    out, _ = minutes.communicate(timeout=150)
+    out, _ = notes_run.communicate(timeout=150)
     lines = re.findall(r"^\+ *([\d.]+)s  (.*)$", out, re.M)
     said = [(float(stamp), text) for stamp, text in lines]
     unhealthy = [at for at, text in said if "Unhealthy" in text]
     killing = next(at for at, text in said if "will be restarted" in text)
     restarted = next(at for at, text in said if "Running" in text and "restarts 1" in text)
-    assert minutes.returncode == 0, out
+    assert notes_run.returncode == 0, out
     assert len([at for at in unhealthy if at <= killing]) == 3
     assert 38 <= killing <= 47
     # The shell ignores SIGTERM: the whole grace of 30 s passes.
