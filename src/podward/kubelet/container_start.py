@@ -23,6 +23,7 @@ from podward.kubelet.runtime.base import (
 )
 from podward.kubelet.volumes import Facts, VolumeError, Volumes, container_mounts
 from podward.machinery.entropy import Entropy
+from podward.machinery.quantity import parse_quantity
 
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 MESSAGE_FILE = "podward.dev/termination-message-file"
@@ -177,6 +178,7 @@ class ContainerStarter:
             env=env,
             mounts=mounts,
             log_path=str(logs / f"{attempt}.log"),
+            memory_limit_bytes=_memory_limit(container),
             stdin=bool(container.stdin),
             tty=bool(container.tty),
             labels={
@@ -277,3 +279,8 @@ def _volume_references(pod: core_v1.Pod) -> set[tuple[str, str]]:
 
 def _meta(pod: core_v1.Pod) -> meta_v1.ObjectMeta:
     return pod.metadata or meta_v1.ObjectMeta()
+
+
+def _memory_limit(container: core_v1.Container) -> int:
+    limits = (container.resources and container.resources.limits) or {}
+    return int(parse_quantity(str(limits["memory"]))) if "memory" in limits else 0

@@ -93,6 +93,8 @@ class ContainerConfig:
     mounts: Sequence[Mount] = ()
     log_path: str = ""
     """Absolute; the file that receives stdout and stderr."""
+    memory_limit_bytes: int = 0
+    """0 for none."""
     stdin: bool = False
     tty: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)

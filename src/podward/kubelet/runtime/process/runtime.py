@@ -44,6 +44,7 @@ from podward.kubelet.runtime.process.children import (
     spawning,
 )
 from podward.kubelet.runtime.process.images import HOST_NOTE, Image, ImageStore, normalize
+from podward.kubelet.runtime.process.memory import MemoryGroups
 from podward.kubelet.runtime.process.records import (
     ContainerRecord,
     ProcessIdentity,
@@ -117,6 +118,8 @@ class ProcessRuntime:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._events: asyncio.Queue[ContainerEvent | None] = asyncio.Queue()
         self._watcher = logs.LogWatcher(clock)
+        self._memory = MemoryGroups()
+        self._limits = True
 
     @property
     def name(self) -> str:
@@ -299,6 +302,7 @@ class ProcessRuntime:
             told, tell = os.pipe()
             try:
                 argv = self._supervised(record, command, status.fileno(), tell)
+                argv = [*self._limited(record), *argv]
                 process = subprocess.Popen(
                     argv, env=command.env, cwd=None if record.isolated else command.cwd,
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -337,6 +341,17 @@ class ProcessRuntime:
                 break
             await asyncio.sleep(_SETTLE_SECONDS)
         return init
+
+    def _limited(self, record: ContainerRecord) -> list[str]:
+        """What goes before the command line of a container with a memory limit."""
+        limit = record.config.memory_limit_bytes
+        if not limit or not self._limits:
+            return []
+        words = self._memory.enter(record.id, limit)
+        if words is None:
+            self._limits = False
+            self._log("memory limits are not enforced: no cgroup can be made here")
+        return words or []
 
     def _supervised(
         self, record: ContainerRecord, command: _Command, status_fd: int, info_fd: int
@@ -557,6 +572,10 @@ class ProcessRuntime:
         code = read_exit_code(path)
         record.exit_code = LOST_EXIT_CODE if code is None else code
         record.reason = "Unknown" if code is None else ("Error" if code else "Completed")
+        if record.config.memory_limit_bytes:
+            if code and self._memory.oom_killed(record.id):
+                record.reason = "OOMKilled"
+            self._memory.remove(record.id)
         record.finished_at = self._clock.now()
         if code is not None:
             # Nobody may have been there: the file's own time is when it was written.
