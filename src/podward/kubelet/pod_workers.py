@@ -163,6 +163,8 @@ class PodWorker:
                 return True
         for kill in actions.kill:
             await self._kill(kill.container_id, kill.name, kill.message, kill.reason)
+        if self._leaving:  # told so while it killed: the kubelet's sync is cancelled then
+            return True
         sandbox_id = actions.sandbox_id
         if actions.create_sandbox:
             if actions.sandbox_id is not None:
@@ -240,6 +242,8 @@ class PodWorker:
             return
         self._tools.prober.add_pod(self.pod)
         for item in starts:
+            if self._leaving:
+                return
             started = await self._start(item, sandbox_id, observed)
             if not started and item.kind == "init" and not is_sidecar(item.container):
                 return
@@ -435,6 +439,11 @@ class PodWorker:
     @property
     def _uid(self) -> str:
         return self._meta.uid or ""
+
+    @property
+    def _leaving(self) -> bool:
+        """Nothing is started for a Pod that is being deleted."""
+        return self._gone or self._meta.deletionTimestamp is not None
 
     def _containers(self) -> list[core_v1.Container]:
         spec = self.pod.spec
