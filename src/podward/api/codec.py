@@ -210,7 +210,7 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, _Field]:
             struct=inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else None,
             container=container,
             required_text=info.required and hint is str,
-            quantity=inner is str,
+            quantity=inner is str or inner is dict,  # lightkube leaves quantity maps untyped
         )
     return found
 

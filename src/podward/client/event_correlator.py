@@ -73,7 +73,8 @@ class Correlated:
 
 @dataclass(slots=True)
 class _Group:
-    messages: set[str]
+    messages: dict[str, None]
+    """A set that remembers its order: what is popped must not depend on hashes."""
     last_seen: float
 
 
@@ -103,14 +104,14 @@ class EventCorrelator:
         group_key = (event.component, event.host, event.object, event.type, event.reason)
         group = self._groups.get(group_key)
         if group is None or now - group.last_seen > AGGREGATE_WINDOW_SECONDS:
-            group = _Group(set(), now)
+            group = _Group({}, now)
             self._groups.put(group_key, group)
         group.last_seen = now
-        group.messages.add(event.message)
+        group.messages[event.message] = None
         if len(group.messages) < AGGREGATE_MESSAGES:
             return (*group_key, event.field_path, event.message), event.message
         # A set that only grew would be a leak; enough stays in it to go on folding.
-        group.messages.pop()
+        group.messages.popitem()
         return group_key, f"(combined from similar events): {event.message}"
 
     def _take_token(self, event: EventFacts, now: float) -> bool:
