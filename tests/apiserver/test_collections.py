@@ -124,6 +124,21 @@ def test_bookmarks_and_the_end_of_the_initial_events() -> None:
     run(scenario())
 
 
+def test_a_bookmark_tells_how_far_the_store_is_not_how_far_the_watch_was() -> None:
+    async def scenario() -> None:
+        call = await started()
+        async with call.watch(PODS, allowWatchBookmarks="true", resourceVersion="1") as watcher:
+            others = "/api/v1/namespaces/default/configmaps"
+            made = await call("POST", others, {"metadata": {"name": "other"}})
+            bookmark = await watcher.next(61)
+            assert bookmark
+            assert bookmark["type"] == "BOOKMARK"
+            reached = bookmark["object"]["metadata"]["resourceVersion"]
+            assert reached == made.json["metadata"]["resourceVersion"]
+
+    run(scenario())
+
+
 def test_a_watch_ends_by_its_timeout_and_by_the_server() -> None:
     async def scenario() -> None:
         call = await started()
