@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import report, server, spread, wait_for
+from harness import Server, report, server, spread, wait_for
 
 ROUNDS = 8
 
@@ -25,6 +25,31 @@ def by_hand(folder: Path) -> float:
         check=True,
     )  # fmt: skip
     return wait_for(out) - began
+
+
+def healing(podward: Server, folder: Path) -> float:
+    """From the moment a container turns ill until its successor runs: 1 s probe, one failure, 1 s of grace."""
+    manifest = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: ill}}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes: [{{name: out, hostPath: {{path: {folder}}}}}]
+  containers:
+  - name: c
+    image: busybox
+    command: [sh, -c, 'n=$(ls /out | wc -l); date +%s.%N >/out/start.$n; touch /tmp/ok; sleep 2.5;
+      rm /tmp/ok; date +%s.%N >/out/ill; sleep 3600']
+    livenessProbe: {{exec: {{command: [cat, /tmp/ok]}}, initialDelaySeconds: 1,
+      periodSeconds: 1, failureThreshold: 1}}
+    volumeMounts: [{{name: out, mountPath: /out}}]
+"""
+    podward.cli("apply", "-f", "-", input=manifest)
+    ill = wait_for(folder / "ill")
+    successor = wait_for(folder / "start.2") - ill
+    podward.cli("delete", "pod", "ill")
+    return successor
 
 
 def main() -> None:
@@ -56,7 +81,18 @@ spec:
             os.kill(pid, signal.SIGKILL)
             reactions.append(wait_for(folder / f"p{i}.1") - killed)
         hand = [by_hand(folder) for _ in range(ROUNDS)]
-        report("reaction", rounds=ROUNDS, **spread(reactions, "s"), by_hand=spread(hand, "s"))
+        healed = []
+        for _ in range(ROUNDS // 2):
+            for old in folder.iterdir():
+                old.unlink()
+            healed.append(healing(podward, folder))
+        report(
+            "reaction",
+            rounds=ROUNDS,
+            **spread(reactions, "s"),
+            by_hand=spread(hand, "s"),
+            liveness_to_successor=spread(healed, "s"),
+        )
 
 
 if __name__ == "__main__":
