@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from tests.e2e.support import Podward, eventually
 
-PODS = (Path(__file__).parent / "pods.yaml").read_text().replace("PYTHON", sys.executable)
+PODS = (
+    (Path(__file__).parent / "pods.yaml")
+    .read_text()
+    .replace("PYTHON", sys.executable)
+    .replace("VENV", sys.prefix)
+)
 
 
 @pytest.fixture(scope="module")
