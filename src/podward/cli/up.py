@@ -50,6 +50,9 @@ def command(
         stop_pods=stop_pods,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.ERROR
+    )  # what a client got wrong is told to the client
     import uvloop
 
     try:
