@@ -1,0 +1,287 @@
+"""`kubelet.runtime.base.Runtime` over a `World`: the protocol of the real runtimes, in virtual time."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+
+from podward.kubelet.runtime.base import (
+    ContainerConfig,
+    ContainerEvent,
+    ContainerEventType,
+    ContainerState,
+    ContainerStatus,
+    CreateContainerError,
+    ExecResult,
+    ExecTimeout,
+    ImageStatus,
+    LogOptions,
+    NotFound,
+    RuntimeFailure,
+    SandboxConfig,
+    SandboxState,
+    SandboxStatus,
+    StartError,
+)
+from podward.simulate.processes import Collected, Nowhere, Pipe, Process
+from podward.simulate.world import Container, Log, Sandbox, World
+
+OUTPUT_LIMIT = 16 * 1024
+_NOT_FOUND = 'exec: "{}": executable file not found in $PATH: unknown'
+
+
+class SimulatedRuntime:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._events: asyncio.Queue[ContainerEvent | None] = asyncio.Queue()
+
+    @property
+    def name(self) -> str:
+        return "simulated"
+
+    @property
+    def version(self) -> str:
+        return "1"
+
+    async def start(self) -> None:
+        self.world.listeners.append(self._events.put_nowait)
+
+    async def close(self) -> None:
+        if self._events.put_nowait in self.world.listeners:
+            self.world.listeners.remove(self._events.put_nowait)
+        self._events.put_nowait(None)
+
+    async def events(self) -> AsyncIterator[ContainerEvent]:
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    # ---- sandboxes
+
+    async def run_pod_sandbox(self, config: SandboxConfig) -> str:
+        return self.world.add_sandbox(config).id
+
+    async def stop_pod_sandbox(self, sandbox_id: str) -> None:
+        sandbox = self.world.sandboxes.get(sandbox_id)
+        if sandbox is None or sandbox.state is SandboxState.NOT_READY:
+            return
+        await asyncio.gather(*(self.stop_container(c.id, 0) for c in self._of(sandbox)))
+        sandbox.state = SandboxState.NOT_READY
+        for listener in self.world.listeners:
+            listener(
+                ContainerEvent(
+                    sandbox.config.pod_uid, ContainerEventType.SANDBOX_CHANGED, sandbox.id
+                )
+            )
+
+    async def remove_pod_sandbox(self, sandbox_id: str) -> None:
+        await self.stop_pod_sandbox(sandbox_id)
+        sandbox = self.world.sandboxes.pop(sandbox_id, None)
+        if sandbox is not None:
+            for container in self._of(sandbox):
+                self.world.remove_container(container)
+
+    def _of(self, sandbox: Sandbox) -> list[Container]:
+        return [c for c in self.world.containers.values() if c.sandbox is sandbox]
+
+    async def list_pod_sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
+        found = [
+            SandboxStatus(s.id, s.config, s.state, s.created_at, (s.address,))
+            for s in self.world.sandboxes.values()
+            if pod_uid is None or s.config.pod_uid == pod_uid
+        ]
+        return sorted(found, key=lambda s: (s.created_at, s.config.attempt), reverse=True)
+
+    # ---- images
+
+    async def image_status(self, image: str) -> ImageStatus | None:
+        return ImageStatus(image, f"simulated:{image}")
+
+    async def pull_image(self, image: str) -> ImageStatus:
+        return ImageStatus(image, f"simulated:{image}")
+
+    # ---- containers
+
+    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+        sandbox = self.world.sandboxes.get(sandbox_id)
+        if sandbox is None:
+            raise NotFound(f"sandbox {sandbox_id} not found")
+        if not _argv(config):
+            raise CreateContainerError(
+                f'no command specified: what image "{config.image}" runs is not known here, and the '
+                "container names no command (podward image import is for real containers; for a "
+                "simulation describe the image in a --behaviour file)"
+            )
+        return self.world.add_container(sandbox, config).id
+
+    async def start_container(self, container_id: str) -> None:
+        container = self._container(container_id)
+        argv = _argv(container.config)
+        program = self.world.find(argv[0])
+        if program is None:
+            text = f"failed to create task: {_NOT_FOUND.format(argv[0])}"
+            container.started_at = container.finished_at = self.world.clock.now()
+            container.exit_code, container.reason, container.message = 128, "StartError", text
+            container.exited.set()
+            raise StartError(text)
+        self.world.start(container, program, argv)
+
+    async def stop_container(self, container_id: str, grace_seconds: float) -> None:
+        container = self.world.containers.get(container_id)
+        if container is None or container.state is not ContainerState.RUNNING:
+            return
+        assert container.init is not None
+        if grace_seconds > 0:
+            container.init.signal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+        kill = loop.call_later(max(grace_seconds, 0), self.world.kill, container)
+        try:
+            await container.exited.wait()
+        finally:
+            kill.cancel()
+
+    async def remove_container(self, container_id: str) -> None:
+        await self.stop_container(container_id, 0)
+        container = self.world.containers.get(container_id)
+        if container is not None:
+            self.world.remove_container(container)
+
+    async def list_containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
+        found = [
+            c.status()
+            for c in self.world.containers.values()
+            if pod_uid is None or c.sandbox.config.pod_uid == pod_uid
+        ]
+        return sorted(found, key=lambda c: (c.created_at, c.config.attempt), reverse=True)
+
+    def _container(self, container_id: str) -> Container:
+        container = self.world.containers.get(container_id)
+        if container is None:
+            raise NotFound(f'container "{container_id}" not found')
+        return container
+
+    # ---- commands in containers
+
+    async def exec_sync(
+        self, container_id: str, command: Sequence[str], timeout: float | None
+    ) -> ExecResult:
+        stdout, stderr = Collected(), Collected()
+        process = self._enter(container_id, command, Pipe(ended=True), stdout, stderr)
+        try:
+            async with asyncio.timeout(timeout):
+                code = await process.wait()
+        except TimeoutError:
+            raise ExecTimeout(f"command timed out after {timeout:g}s") from None
+        finally:
+            process.exit(128 + signal.SIGKILL)
+        limited = bytes(stdout.data[:OUTPUT_LIMIT]), bytes(stderr.data[:OUTPUT_LIMIT])
+        return ExecResult(code, *limited)
+
+    async def exec(
+        self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
+    ) -> "Session":
+        keyboard = Pipe(ended=not stdin)
+        out, err = Pipe(), Pipe()
+        process = self._enter(container_id, command, keyboard, out, out if tty else err)
+        return Session(process, keyboard, out, err)
+
+    def _enter(
+        self, container_id: str, command: Sequence[str], stdin: Pipe, stdout: object, stderr: object
+    ) -> Process:
+        container = self._container(container_id)
+        if container.state is not ContainerState.RUNNING:
+            raise RuntimeFailure(f'container "{container_id}" is not running')
+        program = self.world.find(command[0])
+        if program is None:
+            raise RuntimeFailure(
+                f'failed to exec in container: failed to start exec "{container.id[:12]}": OCI runtime '
+                f"exec failed: exec failed: unable to start container process: "
+                f"{_NOT_FOUND.format(command[0])}"
+            )
+        out, err = stdout or Nowhere(), stderr or Nowhere()
+        return self.world.run(
+            container, program, command, stdin=stdin, stdout=out, stderr=err  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    # ---- logs
+
+    async def read_log(
+        self, log_path: str, options: LogOptions, container_id: str | None
+    ) -> AsyncIterator[bytes]:
+        log = self.world.logs.setdefault(log_path, Log())
+        container = self.world.containers.get(container_id or "")
+        shown = log.lines()
+        seen = len(log.pieces)
+        if options.since is not None:
+            shown = [(at, line) for at, line in shown if at >= options.since]
+        if options.tail_lines is not None:
+            shown = shown[-options.tail_lines :] if options.tail_lines else []
+        budget = options.limit_bytes
+        data = b"".join(_stamped(at, line, options) for at, line in shown)
+        yield data if budget is None else data[:budget]
+        while options.follow and container is not None:
+            ended = container.exited.is_set()
+            for at, piece in log.pieces[seen:]:
+                yield _stamped(at, piece, options)
+            seen = len(log.pieces)
+            if ended:
+                return
+            log.grown.clear()
+            waits = [
+                asyncio.ensure_future(log.grown.wait()),
+                asyncio.ensure_future(container.exited.wait()),
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+
+def _stamped(at: object, line: bytes, options: LogOptions) -> bytes:
+    if not options.timestamps:
+        return line
+    return f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + line
+
+
+def _argv(config: ContainerConfig) -> list[str]:
+    return [*config.command, *config.args]
+
+
+class Session:
+    """An interactive command (`ExecStream`)."""
+
+    def __init__(self, process: Process, stdin: Pipe, out: Pipe, err: Pipe) -> None:
+        self._process = process
+        self._stdin = stdin
+        self._streams = {1: out, 2: err}
+        for pipe in self._streams.values():
+            process.on_exit.append(pipe.end)
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+
+        async def copy(channel: int, pipe: Pipe) -> None:
+            while data := await pipe.read():
+                queue.put_nowait((channel, data))
+            queue.put_nowait((channel, b""))
+
+        tasks = [asyncio.create_task(copy(c, p)) for c, p in self._streams.items()]
+        open_streams = len(tasks)
+        while open_streams:
+            channel, data = await queue.get()
+            if data:
+                yield channel, data
+            else:
+                open_streams -= 1
+
+    async def write(self, data: bytes) -> None:
+        self._stdin.write(data)
+
+    async def close_stdin(self) -> None:
+        self._stdin.end()
+
+    async def resize(self, width: int, height: int) -> None:
+        pass
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    async def close(self) -> None:
+        self._process.exit(128 + signal.SIGKILL)
