@@ -93,6 +93,7 @@ class Cluster:
         authenticate: Authenticator,
     ) -> None:
         self.clock = clock
+        self.runtime = runtime
         self.node_server = NodeServer(runtime, clock)
         self.apiserver = ApiServer(
             store,

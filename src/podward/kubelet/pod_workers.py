@@ -98,8 +98,11 @@ class PodWorker:
     # ---- what happens to it
 
     def update(self, pod: core_v1.Pod) -> None:
+        """Our own words, come back as the object's status, are no news."""
+        news = _wishes(self.pod) != _wishes(pod)
         self.pod = pod
-        self._wake.set()
+        if news:
+            self._wake.set()
 
     def vanish(self) -> None:
         """Its object is gone from the API."""
@@ -468,3 +471,13 @@ class PodWorker:
     def _container_event(self, name: str, type_: str, reason: str, message: str) -> None:
         path = self._tools.starter.field_path(self.pod, name)
         self._tools.recorder.event(pod_reference(self.pod, path), type_, reason, message)
+
+
+def _wishes(pod: core_v1.Pod) -> object:
+    """What others want of a Pod: what a stock kubelet compares, and the conditions its readiness gates name."""
+    meta = pod.metadata or meta_v1.ObjectMeta()
+    gates = {gate.conditionType for gate in (pod.spec and pod.spec.readinessGates) or ()}
+    conditions = (pod.status and pod.status.conditions) or ()
+    passed = {c.type: c.status for c in conditions if c.type in gates}
+    leaving = meta.deletionTimestamp, meta.deletionGracePeriodSeconds
+    return pod.spec, meta.labels, meta.annotations, leaving, passed

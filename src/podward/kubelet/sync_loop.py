@@ -16,7 +16,12 @@ from podward.kubelet.container_start import ContainerStarter
 from podward.kubelet.node import NodeFacts, NodeReporter
 from podward.kubelet.pod_workers import PodWorker, Tools
 from podward.kubelet.prober.manager import ProberManager
-from podward.kubelet.runtime.base import ContainerState, Runtime, RuntimeFailure
+from podward.kubelet.runtime.base import (
+    ContainerEventType,
+    ContainerState,
+    Runtime,
+    RuntimeFailure,
+)
 from podward.kubelet.status.generate import set_container_readiness, set_container_started
 from podward.kubelet.status.manager import StatusManager
 from podward.machinery.backoff import Backoff
@@ -144,7 +149,8 @@ class Kubelet:
 
     async def _listen(self) -> None:
         async for event in self._runtime.events():
-            self._wake(event.pod_uid)
+            if event.type is not ContainerEventType.REMOVED:  # nobody but a worker removes
+                self._wake(event.pod_uid)
 
     def _probe_result(
         self, uid: str, type_: ProbeType, container_id: str, outcome: Outcome

@@ -26,6 +26,10 @@ from podward.simulate.processes import Collected, Nowhere, Pipe, Process
 from podward.simulate.world import Container, Log, Sandbox, World
 
 OUTPUT_LIMIT = 16 * 1024
+SANDBOX_SECONDS = 0.5
+"""What making a sandbox takes: so that a Pod is seen being created."""
+START_SECONDS = 0.05
+"""What starting a container takes: so that it is never in step with the probes to the very instant."""
 _NOT_FOUND = 'exec: "{}": executable file not found in $PATH: unknown'
 
 
@@ -57,6 +61,7 @@ class SimulatedRuntime:
     # ---- sandboxes
 
     async def run_pod_sandbox(self, config: SandboxConfig) -> str:
+        await asyncio.sleep(SANDBOX_SECONDS)
         return self.world.add_sandbox(config).id
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
@@ -122,6 +127,7 @@ class SimulatedRuntime:
             container.exit_code, container.reason, container.message = 128, "StartError", text
             container.exited.set()
             raise StartError(text)
+        await asyncio.sleep(START_SECONDS)
         self.world.start(container, program, argv)
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:

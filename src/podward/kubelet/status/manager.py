@@ -1,4 +1,8 @@
-"""Publishes statuses: coalesced, only differences, in order, until the server has them (spec/health.md 5.4)."""
+"""Publishes statuses: only differences, in order, until the server has them (spec/health.md 5.4).
+
+What differs in more than a condition is a transition, and none is lost: who watches sees that a container
+ended, though its successor was started in the same millisecond. The rest is coalesced.
+"""
 
 import asyncio
 import logging
@@ -13,6 +17,8 @@ from podward.kubelet.status.generate import statuses_equal
 
 _RETRY_SECONDS = 0.5
 _RETRY_LIMIT_SECONDS = 10.0
+_KEPT_TRANSITIONS = 32
+"""Of a Pod while the server is away; then the oldest go."""
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +33,8 @@ class StatusManager:
         self._pods: dict[str, core_v1.Pod] = {}
         self._newest: dict[str, core_v1.PodStatus] = {}
         self._written: dict[str, core_v1.PodStatus] = {}
-        self._dirty: dict[str, None] = {}
+        self._waiting: dict[str, list[core_v1.PodStatus]] = {}
+        """What the server has not seen of each Pod, oldest first."""
         self._wake = asyncio.Event()
 
     def get(self, uid: str) -> core_v1.PodStatus | None:
@@ -52,12 +59,17 @@ class StatusManager:
         if known is not None and statuses_equal(known, status) and uid in self._written:
             return False
         self._newest[uid] = status
-        self._dirty[uid] = None
+        waiting = self._waiting.setdefault(uid, [])
+        if waiting and _story(waiting[-1]) == _story(status):
+            waiting[-1] = status
+        else:
+            waiting.append(status)
+            del waiting[:-_KEPT_TRANSITIONS]
         self._wake.set()
         return True
 
     def forget(self, uid: str) -> None:
-        for held in (self._pods, self._newest, self._written, self._dirty):
+        for held in (self._pods, self._newest, self._written, self._waiting):
             held.pop(uid, None)
 
     async def run(self) -> None:
@@ -65,49 +77,79 @@ class StatusManager:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._dirty:
-                uid = next(iter(self._dirty))
-                del self._dirty[uid]
+            while self._waiting:
+                uid = next(iter(self._waiting))
                 try:
-                    await self._write(uid)
+                    await self._write_next(uid)
                     delay = _RETRY_SECONDS
                 except TransportError as error:
                     log.warning("cannot publish the status of %s: %s", uid, error)
-                    self._dirty[uid] = None
                     await asyncio.sleep(delay)
                     delay = min(2 * delay, _RETRY_LIMIT_SECONDS)
 
     async def flush(self) -> None:
         """Write what is waiting, once; for an orderly end."""
-        for uid in list(self._dirty):
-            del self._dirty[uid]
+        for uid in list(self._waiting):
             try:
-                await self._write(uid)
+                while uid in self._waiting:
+                    await self._write_next(uid)
             except TransportError as error:
                 log.warning("cannot publish the status of %s: %s", uid, error)
 
-    async def _write(self, uid: str) -> None:
-        pod, status = self._pods.get(uid), self._newest.get(uid)
-        if pod is None or status is None or pod.metadata is None:
-            return
+    async def _write_next(self, uid: str) -> None:
+        """The oldest that waits; the Pod then goes behind the others. `TransportError`: it still waits."""
+        waiting = self._waiting[uid]
+        status = waiting[0]
+        accepted = await self._write(uid, status)
+        if self._waiting.get(uid) is not waiting:
+            return  # forgotten meanwhile
+        if waiting and waiting[0] is status:
+            del waiting[0]
+        del self._waiting[uid]
+        if waiting:
+            self._waiting[uid] = waiting
+        if accepted:
+            self._written[uid] = status
+            if not waiting:
+                self._on_written(uid)
+
+    async def _write(self, uid: str, status: core_v1.PodStatus) -> bool:
+        """False if the server does not want it."""
+        pod = self._pods.get(uid)
+        if pod is None or pod.metadata is None:
+            return False
         patch = _difference(self._written.get(uid), status)
-        if patch:
-            body = {"metadata": {"uid": uid}, "status": patch}
-            try:
-                await self._client.patch(
-                    core_v1.Pod,
-                    pod.metadata.name or "",
-                    body,
-                    namespace=pod.metadata.namespace or "",
-                    subresource="status",
-                )
-            except ApiError as error:
-                if error.code in (404, 409):
-                    return  # gone, or another Pod has its name now: nobody is left to tell
+        if not patch:
+            return True
+        try:
+            await self._client.patch(
+                core_v1.Pod,
+                pod.metadata.name or "",
+                {"metadata": {"uid": uid}, "status": patch},
+                namespace=pod.metadata.namespace or "",
+                subresource="status",
+            )
+        except ApiError as error:
+            if error.code not in (
+                404,
+                409,
+            ):  # gone, or another Pod has its name now: nobody is left to tell
                 log.warning("the status of %s was refused: %s", uid, error)
-                return
-        self._written[uid] = status
-        self._on_written(uid)
+            return False
+        return True
+
+
+def _story(status: core_v1.PodStatus) -> object:
+    """What makes a status a transition: the phase, and what each container's state is."""
+
+    def told(one: core_v1.ContainerStatus) -> object:
+        state = one.state or core_v1.ContainerState()
+        waiting = state.waiting.reason if state.waiting else None
+        kind = (state.running is not None, state.terminated is not None, waiting)
+        return one.name, one.containerID, one.restartCount, one.ready, kind
+
+    listed = (*(status.initContainerStatuses or ()), *(status.containerStatuses or ()))
+    return status.phase, [told(one) for one in listed]
 
 
 def _difference(old: core_v1.PodStatus | None, new: core_v1.PodStatus) -> dict[str, object]:
