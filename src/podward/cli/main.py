@@ -11,6 +11,7 @@ from podward.cli.errors import CliError
 VERBS = {
     "up": "Run the API server, the scheduler and the node on this machine.",
     "run": "Run manifests in the foreground and show what happens.",
+    "simulate": "Run manifests in virtual time and show what would happen.",
     "apply": "Create or change objects from manifests.",
     "get": "List objects.",
     "describe": "Show one object in full, with its events.",

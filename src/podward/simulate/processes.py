@@ -93,6 +93,8 @@ class Group:
         self.network = network
         self.now = now
         self.processes: dict[int, Process] = {}
+        self.out_of_memory = False
+        """Set by what ends because its memory ran out: the container is then OOMKilled."""
         self.on_problem: Callable[[Exception], None] | None = None
         """Told when a program cannot be simulated."""
         self._next_pid = 1

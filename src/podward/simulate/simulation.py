@@ -48,6 +48,12 @@ class PodChange:
     pod: core_v1.Pod
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    at: float
+    event: core_v1.Event
+
+
 @dataclass(slots=True)
 class Recording:
     began: datetime
@@ -57,6 +63,8 @@ class Recording:
     changes: list[PodChange] = field(default_factory=list)
     events: dict[str, core_v1.Event] = field(default_factory=dict)
     """By UID, in their last form, in the order of their first."""
+    said: list[Said] = field(default_factory=list)
+    """Each time that an event was written."""
 
     def seconds_of(self, moment: datetime) -> float:
         return (moment - self.began).total_seconds()
@@ -195,6 +203,7 @@ async def _record(cluster: Cluster, recording: Recording) -> None:
         involved = event.involvedObject
         if involved.kind == "Pod" and change != "DELETED" and event.metadata is not None:
             recording.events[event.metadata.uid or ""] = event
+            recording.said.append(Said(loop.time() - began, event))
 
     clock, dice = cluster.clock, Entropy(0)
     pods = Informer(cluster.client, core_v1.Pod, clock=clock, entropy=dice)

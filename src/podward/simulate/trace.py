@@ -21,7 +21,7 @@ def pod_lines(recording: Recording, uid: str) -> Iterator[str]:
     changes = recording.of(uid)
     previous = ""
     for change in changes:
-        line = "(gone)" if change.type == "DELETED" else state(change.pod)
+        line = "DELETED" if change.type == "DELETED" else state(change.pod)
         if line != previous:
             yield f"{change.at:7.1f}  {line}"
             previous = line
@@ -40,11 +40,13 @@ def state(pod: core_v1.Pod) -> str:
     status = pod.status or core_v1.PodStatus()
     conditions = sorted(status.conditions or (), key=lambda c: c.type)
     shown = " ".join(f"{c.type}={c.status[:1]}" for c in conditions)
-    leaving = " (deleting)" if pod.metadata and pod.metadata.deletionTimestamp else ""
-    parts = [f"{status.phase}{leaving}", shown]
+    parts = [status.phase or "", shown]
     parts += [f"init:{_container(c)}" for c in status.initContainerStatuses or ()]
     parts += [_container(c) for c in status.containerStatuses or ()]
-    return " | ".join(part for part in parts if part or part == shown)
+    meta = pod.metadata
+    if meta is not None and meta.deletionTimestamp is not None:
+        parts.append(f"deleting(grace={meta.deletionGracePeriodSeconds})")
+    return " | ".join(parts)
 
 
 def _container(status: core_v1.ContainerStatus) -> str:
@@ -70,10 +72,9 @@ def container_state(status: core_v1.ContainerStatus) -> str:
 def event_line(recording: Recording, event: core_v1.Event) -> str:
     first, last = event.firstTimestamp or event.eventTime, event.lastTimestamp or event.eventTime
     times = [recording.seconds_of(at) if at else 0.0 for at in (first, last)]
-    source = (event.source and event.source.component) or "-"
-    path = event.involvedObject.fieldPath
-    where = f" {path}" if path else ""
+    source = (event.source and event.source.component) or ""
+    path = event.involvedObject.fieldPath or "-"
     return (
-        f"{max(times[0], 0):6.0f} {max(times[1], 0):6.0f} x{event.count or 1} {event.type} "
-        f"{event.reason} {source}{where} {event.message!r}"
+        f"{int(max(times[0], 0)):6} {int(max(times[1], 0)):6} x{event.count or 1} {event.type} "
+        f"{event.reason} {source} {path} {event.message!r}"
     )

@@ -223,7 +223,9 @@ class World:
         code = container.init.exit_code
         container.exit_code = code
         container.finished_at = self.clock.now()
-        container.reason = container.reason or ("Error" if code else "Completed")
+        container.reason = "Error" if code else "Completed"
+        if container.group.out_of_memory:
+            container.reason = "OOMKilled"
         container.exited.set()
         self.tell(container, ContainerEventType.DIED)
 

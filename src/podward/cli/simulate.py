@@ -1,0 +1,142 @@
+"""`podward simulate`: manifests in a whole cluster, in virtual time; what would happen, in a second."""
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from podward.cli import manifests
+from podward.cli.errors import CliError
+from podward.cli.logs import seconds
+
+if TYPE_CHECKING:
+    from podward.simulate.simulation import Recording
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option(
+    "--for", "span", default="10m", metavar="64m", show_default=True, help="Virtual time."
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="The dice; the same seed, the same bytes."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["watch", "trace", "json", "describe"]), default="watch",
+    show_default=True,
+)  # fmt: skip
+@click.option("--plot", type=click.Path(path_type=Path), default=None, metavar="FILE.svg")
+@click.option("--behaviour", "behaviours", multiple=True, metavar="FILE", help="What commands do.")
+@click.option("-n", "--namespace", default="default")
+def command(
+    files: tuple[str, ...],
+    span: str,
+    seed: int,
+    output: str,
+    plot: Path | None,
+    behaviours: tuple[str, ...],
+    namespace: str,
+) -> None:
+    """Run manifests exactly as written in virtual time and show what happens."""
+    from podward.api.errors import ApiStatusError
+    from podward.simulate.behaviour import BehaviourError, load
+    from podward.simulate.simulation import simulate
+    from podward.simulate.verdict import verdict
+    from podward.simulate.virtual_loop import ClosedWorld, Deadlock
+    from podward.simulate.world import CannotSimulate
+
+    if plot is not None and plot.suffix != ".svg":
+        raise CliError(f"cannot draw {plot}: only .svg is drawn")
+    documents = manifests.read(files)
+    try:
+        prepare = load([Path(name) for name in behaviours])
+        recording = simulate(
+            documents, seconds(span), seed=seed, namespace=namespace, prepare=prepare
+        )
+    except ApiStatusError as error:
+        raise CliError(f"the server refuses it: {error.status.message}") from None
+    except (BehaviourError, CannotSimulate, NotImplementedError, Deadlock, ClosedWorld) as error:
+        raise CliError(f"cannot simulate: {error}") from None
+    for line in _OUTPUTS[output](recording):
+        print(line)
+    if plot is not None:
+        from podward.simulate.picture import svg
+
+        plot.write_text(svg(recording))
+    # The verdict is for people: it never stands in the way of what is read by programs.
+    to_people = output in ("watch", "describe")
+    print(
+        ("\n" if to_people else "") + verdict(recording),
+        file=sys.stdout if to_people else sys.stderr,
+    )
+
+
+def _watch(recording: "Recording") -> Iterator[str]:
+    from podward.api.scheme import SCHEME
+    from podward.apiserver.printers.table import table_of
+    from podward.cli.table import Table
+
+    table: Table | None = None
+    shown: dict[str, list[str]] = {}
+    for change in recording.changes:
+        now = recording.began + timedelta(seconds=change.at)
+        row = SCHEME.of_type(type(change.pod))
+        printed = table_of(row, [change.pod], now, metadata={}, include="None")
+        rows = json.loads(_json(printed["rows"]))
+        if table is None:
+            columns = json.loads(_json(printed["columnDefinitions"]))
+            table = Table(columns, wide=True, namespaces=False)
+            yield from table.lines([table.header])
+        cells = table.row(rows[0])
+        name, facts = cells[0], [*cells[:3], cells[3].split(" ")[0]]
+        if shown.get(name) != facts:
+            shown[name] = facts
+            yield from table.lines([cells])
+
+
+def _trace(recording: "Recording") -> Iterator[str]:
+    from podward.simulate.trace import trace
+
+    yield trace(recording).rstrip("\n")
+
+
+def _describe(recording: "Recording") -> Iterator[str]:
+    from podward.cli.describers import pod as describer
+
+    now = recording.began + timedelta(seconds=recording.seconds)
+    events = [json.loads(_encoded(event)) for event in recording.events.values()]
+    texts = []
+    for uid in recording.pods():
+        last = json.loads(_encoded(recording.of(uid)[-1].pod))
+        own = [e for e in events if e["involvedObject"].get("uid") == uid]
+        texts.append(describer.describe(last, own, now))
+    yield "\n\n".join(texts).rstrip("\n")
+
+
+def _as_json(recording: "Recording") -> Iterator[str]:
+    changes = [
+        {"at": round(c.at, 3), "type": c.type, "object": json.loads(_encoded(c.pod))}
+        for c in recording.changes
+    ]
+    events = [json.loads(_encoded(event)) for event in recording.events.values()]
+    whole = {"seconds": recording.seconds, "changes": changes, "events": events}
+    yield json.dumps(whole, indent=2, ensure_ascii=False)
+
+
+_OUTPUTS = {"watch": _watch, "trace": _trace, "json": _as_json, "describe": _describe}
+
+
+def _encoded(obj: Any) -> bytes:
+    from podward.api import codec
+
+    return codec.encode(obj)
+
+
+def _json(value: Any) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(value)
