@@ -12,6 +12,7 @@ VERBS = {
     "up": "Run the API server, the scheduler and the node on this machine.",
     "run": "Run manifests in the foreground and show what happens.",
     "simulate": "Run manifests in virtual time and show what would happen.",
+    "lint": "Say what probes promise and which mistakes they hold.",
     "apply": "Create or change objects from manifests.",
     "get": "List objects.",
     "describe": "Show one object in full, with its events.",

@@ -43,36 +43,49 @@ def command(
 ) -> None:
     """Run manifests exactly as written in virtual time and show what happens."""
     from podward.api.errors import ApiStatusError
+    from podward.client.base import ApiError
     from podward.simulate.behaviour import BehaviourError, load
+    from podward.simulate.processes import CannotSimulate
     from podward.simulate.simulation import simulate
     from podward.simulate.verdict import verdict
     from podward.simulate.virtual_loop import ClosedWorld, Deadlock
-    from podward.simulate.world import CannotSimulate
 
-    if plot is not None and plot.suffix != ".svg":
-        raise CliError(f"cannot draw {plot}: only .svg is drawn")
+    if plot is not None and plot.suffix not in (".svg", ".png"):
+        raise CliError(f"cannot draw {plot}: its name must end in .svg or .png")
     documents = manifests.read(files)
     try:
         prepare = load([Path(name) for name in behaviours])
         recording = simulate(
             documents, seconds(span), seed=seed, namespace=namespace, prepare=prepare
         )
-    except ApiStatusError as error:
+    except (ApiError, ApiStatusError) as error:
         raise CliError(f"the server refuses it: {error.status.message}") from None
-    except (BehaviourError, CannotSimulate, NotImplementedError, Deadlock, ClosedWorld) as error:
+    except (BehaviourError, CannotSimulate, Deadlock, ClosedWorld) as error:
         raise CliError(f"cannot simulate: {error}") from None
     for line in _OUTPUTS[output](recording):
         print(line)
     if plot is not None:
-        from podward.simulate.picture import svg
-
-        plot.write_text(svg(recording))
+        _draw(recording, plot)
     # The verdict is for people: it never stands in the way of what is read by programs.
     to_people = output in ("watch", "describe")
     print(
         ("\n" if to_people else "") + verdict(recording),
         file=sys.stdout if to_people else sys.stderr,
     )
+
+
+def _draw(recording: "Recording", path: Path) -> None:
+    from podward.simulate.picture import svg
+
+    picture = svg(recording)
+    if path.suffix == ".svg":
+        path.write_text(picture)
+        return
+    try:
+        import resvg_py
+    except ImportError:
+        raise CliError("a .png needs one more package: pip install 'podward[pictures]'") from None
+    path.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=picture)))
 
 
 def _watch(recording: "Recording") -> Iterator[str]:

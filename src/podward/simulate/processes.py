@@ -23,6 +23,10 @@ Handler = str | None
 _HARMLESS = (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGCONT)
 
 
+class CannotSimulate(RuntimeError):
+    """The manifest does what nobody has described, or what takes no time; the text says what to do."""
+
+
 class Sink(Protocol):
     """Where a stream goes."""
 

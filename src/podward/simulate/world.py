@@ -24,16 +24,12 @@ from podward.machinery.entropy import Entropy
 from podward.simulate.commands import PROGRAMS
 from podward.simulate.files import Files, HostFiles, Kind, MemoryFiles, MountPoint, View
 from podward.simulate.ports import Ports
-from podward.simulate.processes import Group, Pipe, Process, Program, Sink
+from podward.simulate.processes import CannotSimulate, Group, Pipe, Process, Program, Sink
 from podward.simulate.shell import interpreter
 
 SHELLS = ("sh", "ash", "bash", "dash")
 _FOLDERS = ("bin", "dev", "etc", "home", "proc", "root", "run", "tmp", "usr", "var", "var/log",
             "var/run", "var/lib", "usr/bin", "data", "opt", "mnt", "srv")  # fmt: skip
-
-
-class CannotSimulate(RuntimeError):
-    """The manifest does something that nobody has described; the text says how to."""
 
 
 @dataclass(slots=True)

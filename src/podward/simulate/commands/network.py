@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from podward.simulate.commands.system import for_ever
 from podward.simulate.files import absolute
 from podward.simulate.ports import Stream
-from podward.simulate.processes import Process, Program
+from podward.simulate.processes import CannotSimulate, Process, Program
 
 _CALL_TIMEOUT_SECONDS = 900.0
 
@@ -83,7 +83,7 @@ async def python(process: Process) -> int:
     """Only `-m http.server [PORT]`, which manifests use for want of a server."""
     words = process.argv[1:]
     if words[:2] != ["-m", "http.server"]:
-        raise NotImplementedError(
+        raise CannotSimulate(
             f"the simulator cannot run {' '.join(process.argv)!r}: describe it in a --behaviour file"
         )
     ports = [int(word) for word in words[2:] if word.isdigit()]

@@ -15,6 +15,7 @@ from typing import Final
 from podward.simulate.files import absolute
 from podward.simulate.processes import (
     IGNORED,
+    CannotSimulate,
     Collected,
     FileSink,
     Pipe,
@@ -76,10 +77,6 @@ class Return(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
-
-
-class RunsForEver(RuntimeError):
-    """Something turns without end while no time passes."""
 
 
 class Shell:
@@ -190,7 +187,7 @@ class Shell:
             self._steps, self._stepped_at = 0, now
         self._steps += 1
         if self._steps > MAX_STEPS_WITHOUT_TIME:
-            raise RunsForEver(
+            raise CannotSimulate(
                 f"{self.name} loops without end and without a sleep in it: virtual time cannot pass"
             )
 
