@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.golden import Watched
 from tests.e2e.support import (
     ROOT,
     Kubectl,
@@ -25,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _takes_minutes(item: pytest.Item) -> bool:
-    return "notes_run" in getattr(item, "fixturenames", ())
+    return bool({"notes_run", "golden_run"} & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,6 +56,24 @@ def podward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podward]:
     server = Podward(tmp_path_factory.mktemp("podward") / "data").start()
     yield server
     server.tear_down()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def golden_background(request: pytest.FixtureRequest) -> Watched | None:
+    """The golden manifests, begun before everything else if a test asks for them."""
+    if not any("golden_run" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        return None
+    watched = Watched(request.getfixturevalue("podward"))
+    watched.begin()
+    return watched
+
+
+@pytest.fixture(scope="session")
+def golden_run(golden_background: Watched | None) -> Watched:
+    """When it has been watched long enough."""
+    assert golden_background is not None
+    golden_background.wait()
+    return golden_background
 
 
 @pytest.fixture

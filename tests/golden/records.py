@@ -72,12 +72,12 @@ def recorded(name: str) -> tuple[list[Timed], list[Event]]:
         for m in found
         if m
     ]
-    return _folded(steps), told
+    return fold(steps), told
 
 
 def simulated(recording: Recording) -> tuple[list[Timed], list[Event]]:
     steps = [
-        Timed(change.at, _step(change.pod))
+        Timed(change.at, step_of(change.pod))
         for change in recording.changes
         if change.type != "DELETED"
     ]
@@ -87,10 +87,10 @@ def simulated(recording: Recording) -> tuple[list[Timed], list[Event]]:
         assert moment is not None
         at = recording.seconds_of(moment)
         events.append(Event(at, e.type or "", e.reason or "", e.message or ""))
-    return _folded(steps), events
+    return fold(steps), events
 
 
-def _step(pod: core_v1.Pod) -> Step:
+def step_of(pod: core_v1.Pod) -> Step:
     status = pod.status or core_v1.PodStatus()
     listed = (*(status.initContainerStatuses or ()), *(status.containerStatuses or ()))
     ready = any(c.type == "Ready" and c.status == "True" for c in status.conditions or ())
@@ -103,7 +103,7 @@ def _step(pod: core_v1.Pod) -> Step:
     return Step(status.phase or "", ready, tuple(containers), deleting)
 
 
-def _folded(steps: list[Timed]) -> list[Timed]:
+def fold(steps: list[Timed]) -> list[Timed]:
     out: list[Timed] = []
     for timed in steps:
         if not out or out[-1].step != timed.step:

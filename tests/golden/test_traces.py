@@ -3,12 +3,19 @@
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
 from lightkube.models import core_v1
-from tests.golden.records import TRACES, Event, Step, Timed, first_start, recorded, simulated
+from tests.golden.comparison import (
+    DEFECTS_OF_1_19,
+    DELETED_AT,
+    KILLED_BY_A_PROBE,
+    check_states,
+    today,
+)
+from tests.golden.records import TRACES, first_start, recorded, simulated
 
 from podward.api.yaml_loader import load_all
 from podward.cluster import Cluster
@@ -16,10 +23,6 @@ from podward.simulate.simulation import Recording, simulate
 
 SECONDS = 420.0
 NAMES = sorted(path.stem for path in TRACES.glob("*.yaml"))
-LATE_SECONDS = 3.0
-EARLY_SECONDS_A_WAIT = 16.0
-KILLED_BY_A_PROBE = ("liveness-ladder", "liveness-never-policy")
-DELETED_AT = {"graceful-delete": 15.0, "prestop-delete": 15.0, "ungraceful-delete": 15.0}
 
 
 def delete_after(seconds: float) -> Callable[[Cluster], Any]:
@@ -30,98 +33,22 @@ def delete_after(seconds: float) -> Callable[[Cluster], Any]:
     return script
 
 
+@cache
 def run(name: str) -> Recording:
     documents = list(load_all((TRACES / f"{name}.yaml").read_bytes()))
     script = delete_after(DELETED_AT[name]) if name in DELETED_AT else None
     return simulate(documents, SECONDS, script=script)
 
 
-def flickers(step: Step) -> bool:
-    """A state that a cluster which looks once a second may not have seen."""
-    return any(
-        state == "running" or state.startswith("terminated") for _, state, _, _ in step.containers
-    )
-
-
-def match(golden: list[Timed], ours: list[Timed]) -> list[tuple[Timed, Timed]]:
-    """Each golden state with ours, in order; what only we saw may only be a flicker."""
-    pairs: list[tuple[Timed, Timed]] = []
-    position = 0
-    for wanted in golden:
-        while position < len(ours) and ours[position].step != wanted.step:
-            assert flickers(ours[position].step), (
-                f"{ours[position]} is not in the record, which has {wanted}"
-            )
-            position += 1
-        assert position < len(ours), f"nothing like {wanted}"
-        pairs.append((wanted, ours[position]))
-        position += 1
-    return pairs
-
-
-def ended_today(timed: Timed) -> Timed:
-    """Since 1.27 a Pod whose containers have ended while it is deleted has a phase that says so."""
-    step = timed.step
-    ended = [state for _, state, _, _ in step.containers if state.startswith("terminated")]
-    if not step.deleting or len(ended) < len(step.containers):
-        return timed
-    phase = "Succeeded" if all("(0)" in state for state in ended) else "Failed"
-    return Timed(timed.at, replace(step, phase=phase))
-
-
-def before_second_wait(steps: list[Timed]) -> list[Timed]:
-    """Up to the first restart after the first CrashLoopBackOff: from there a late poll can tip the ladder."""
-    seen_wait = False
-    for index, timed in enumerate(steps):
-        waits = any("CrashLoopBackOff" in state for _, state, _, _ in timed.step.containers)
-        if seen_wait and not waits:
-            return steps[: index + 1]
-        seen_wait = seen_wait or waits
-    return steps
-
-
-DEFECTS_OF_1_19 = ("ungraceful-delete", "startup-fails")
-"""Pending while being deleted; a failed startup probe noticed only when the Pod is looked at anyway."""
-
-
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in DEFECTS_OF_1_19])
 def test_the_states_of_a_real_cluster_in_their_order_and_time(name: str) -> None:
-    golden, golden_events = recorded(name)
     ours, our_events = simulated(run(name))
-    start, began = first_start(golden_events), first_start(our_events)
-    killed = name in KILLED_BY_A_PROBE
-    if name in DELETED_AT:
-        golden = [ended_today(timed) for timed in golden]
-    if killed:
-        counts = [
-            max((r for _, _, r, _ in t.step.containers), default=0)
-            for t in (*golden[-1:], *ours[-1:])
-        ]
+    check_states(name, ours, our_events, SECONDS + 16)
+    if name in KILLED_BY_A_PROBE:
+        golden, _ = recorded(name)
+        last = [golden[-1], ours[-1]]
+        counts = [max((r for _, _, r, _ in t.step.containers), default=0) for t in last]
         assert abs(counts[0] - counts[1]) <= 2
-        golden, ours = before_second_wait(golden), before_second_wait(ours)
-    end = golden[-1].at - start + LATE_SECONDS
-    ours = [timed for timed in ours if timed.at - began <= end + EARLY_SECONDS_A_WAIT]
-    waits, cycles = 0, 1
-    for wanted, seen in match(golden, ours):
-        if wanted.at < start:
-            continue
-        late = (seen.at - began) - (wanted.at - start)
-        if any("CrashLoopBackOff" in state for _, state, _, _ in wanted.step.containers):
-            waits += 1
-        if killed:
-            cycles = 1 + max((r for _, _, r, _ in wanted.step.containers), default=0)
-        assert late <= LATE_SECONDS * cycles, (wanted, seen)
-        assert late >= -EARLY_SECONDS_A_WAIT * (waits + 1) - LATE_SECONDS * cycles, (wanted, seen)
-
-
-def today(event: Event) -> tuple[str, str, str]:
-    """Where 1.19 spoke otherwise, today's words; names and UIDs of the record taken out."""
-    message = event.message
-    if event.reason in ("Created", "Started"):
-        message = f"Container {event.reason.lower()}"
-    elif event.reason in ("BackOff", "FailedPostStartHook", "Scheduled"):
-        message = ""
-    return event.type, event.reason, message
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "startup-fails"])
