@@ -4,14 +4,16 @@
 VENV := .venv
 BIN := $(VENV)/bin
 FOR ?= 100s
+SEEDS ?= 2000
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench fuzz clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     the field note's Pod on this machine, seen healing itself (FOR=100s)"
 	@echo "make test    all tests, real components included"
 	@echo "make check   types, lint, layers"
+	@echo "make fuzz    faults by dice, many lives (SEEDS=2000)"
 	@echo "make bench   measurements, one JSON line each"
 
 run: $(VENV)/.ready-run
@@ -27,6 +29,9 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.ready-dev
+	PODWARD_FUZZ_SEEDS=$(SEEDS) $(BIN)/pytest -q tests/simulate/test_faults.py
 
 bench: $(VENV)/.ready-dev
 	@scripts/system-packages run

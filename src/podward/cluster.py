@@ -26,6 +26,7 @@ from podward.apiserver.identity import SYSTEM, Identity
 from podward.apiserver.serving import HttpsServer
 from podward.apiserver.version import FOLLOWS
 from podward.client.api_client import ApiClient
+from podward.client.base import Transport
 from podward.client.recorder import EventRecorder
 from podward.client.transports.in_process import InProcessTransport
 from podward.kubelet.node import NodeFacts
@@ -91,8 +92,11 @@ class Cluster:
         root: Path,
         facts: NodeFacts,
         authenticate: Authenticator,
+        transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
     ) -> None:
+        """`transport`: how scheduler and kubelet reach the API server."""
         self.clock = clock
+        self._transport = transport
         self.runtime = runtime
         self.node_server = NodeServer(runtime, clock)
         self.apiserver = ApiServer(
@@ -124,7 +128,7 @@ class Cluster:
         self._tasks: list[asyncio.Task[None]] = []
 
     def client_for(self, identity: Identity) -> ApiClient:
-        return ApiClient(InProcessTransport(self.apiserver, identity))
+        return ApiClient(self._transport(self.apiserver, identity))
 
     async def start(self) -> None:
         await self.apiserver.bootstrap()
@@ -141,14 +145,18 @@ class Cluster:
         """Returns never, unless a part died: then raises what killed it."""
         await asyncio.gather(*self._tasks)
 
+    async def kill(self) -> None:
+        """End every part where it stands, as `kill -9` does: nothing that waits to be written is."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def stop(self, *, stop_pods: bool) -> None:
         """Containers stay, unless `stop_pods`; what was said is written first."""
         await self.kubelet.stop(stop_pods=stop_pods)
         for recorder in self._recorders:
             await recorder.flush()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.kill()
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lightkube.models import core_v1, meta_v1
@@ -105,8 +105,17 @@ class ContainerStarter:
 
     # ---- starting
 
-    async def start(self, pod: core_v1.Pod, item: StartContainer, sandbox_id: str) -> str:
-        """The new container's ID; `StartFailure` after the event that tells of it."""
+    async def start(
+        self,
+        pod: core_v1.Pod,
+        item: StartContainer,
+        sandbox_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> str:
+        """The new container's ID; `StartFailure` after the event that tells of it.
+
+        `wanted` is asked once more before the command begins: the Pod may have been deleted meanwhile.
+        """
         await self._image(pod, item)
         try:
             config = await self._config(pod, item)
@@ -119,6 +128,8 @@ class ContainerStarter:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure(CreateContainerError.__name__, str(error)) from error
         self._tell(pod, item, "Normal", "Created", "Container created")
+        if not wanted():
+            raise StartFailure("RunContainerError", "context canceled")
         try:
             await self._runtime.start_container(container_id)
         except RuntimeFailure as error:

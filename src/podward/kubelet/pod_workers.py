@@ -132,7 +132,8 @@ class PodWorker:
         if self._gone:
             await self._clean_up()
         elif self.state is State.TERMINATED:
-            return
+            # The look after the last kill may have failed: the server must hear of the end all the same.
+            self._report(await self._observe())
         elif self._meta.deletionTimestamp is not None:
             await self._terminate()
         else:
@@ -256,7 +257,9 @@ class PodWorker:
         if self._backing_off(item, observed):
             return False
         try:
-            container_id = await self._tools.starter.start(self.pod, item, sandbox_id)
+            container_id = await self._tools.starter.start(
+                self.pod, item, sandbox_id, wanted=lambda: not self._leaving
+            )
         except StartFailure as failure:
             self._waiting[name] = (failure.reason, failure.message)
             self._look_again(self._retry_delay())
