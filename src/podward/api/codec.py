@@ -69,6 +69,8 @@ def decode_builtins(
         raise _cannot_be_handled(resource, f"strict decoding error: {', '.join(problems)}")
     try:
         return msgspec.convert(_go_shape(document, resource.type), resource.type), problems
+    except _NotText as error:
+        raise _cannot_be_handled(resource, error.go_text(resource)) from None
     except msgspec.ValidationError as error:
         raise _cannot_be_handled(resource, _go_type_error(error, document, resource)) from None
 
@@ -223,9 +225,9 @@ def _without_none(hint: Any) -> Any:
 
 
 def _unwrapped(hint: Any) -> tuple[Literal["", "list", "dict"], Any]:
-    if get_origin(hint) is list:
+    if get_origin(hint) is list and get_args(hint):
         return "list", _without_none(get_args(hint)[0])
-    if get_origin(hint) is dict:
+    if get_origin(hint) is dict and get_args(hint):
         return "dict", _without_none(get_args(hint)[1])
     return "", hint
 
@@ -261,10 +263,44 @@ _QUANTITY_MAPS = (
     "used",
     "default",
 )
+_TEXT_MAPS = (
+    "labels",
+    "annotations",
+    "nodeSelector",
+    "matchLabels",
+    "data",
+    "stringData",
+    "binaryData",
+)
+"""Maps of text to text, which lightkube leaves untyped."""
 _QUANTITY_FIELDS = ("sizeLimit", "divisor")
 
 
-def _go_shape(value: Any, struct: type[msgspec.Struct]) -> Any:
+class _NotText(ValueError):
+    """A map of texts holds something else."""
+
+    def __init__(self, names: tuple[str, ...], value: Any) -> None:
+        super().__init__(".".join(names))
+        self._names, self._value = list(names), value
+
+    def go_text(self, resource: Resource) -> str:
+        kinds = {bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+        owner = _owner(resource.type, self._names)
+        return (
+            f"json: cannot unmarshal {kinds.get(type(self._value), 'value')} into Go struct field "
+            f"{owner}.{'.'.join(self._names)} of type string"
+        )
+
+
+def _texts_only(names: tuple[str, ...], value: dict[str, Any]) -> dict[str, str]:
+    """null is Go's zero value, the empty text."""
+    for below in value.values():
+        if below is not None and not isinstance(below, str):
+            raise _NotText(names, below)
+    return {key: below or "" for key, below in value.items()}
+
+
+def _go_shape(value: Any, struct: type[msgspec.Struct], at: tuple[str, ...] = ()) -> Any:
     """As Go's decoder leaves it: nulls gone, required strings there, numbers where quantities go as text."""
     if not isinstance(value, dict):
         return value
@@ -274,7 +310,7 @@ def _go_shape(value: Any, struct: type[msgspec.Struct]) -> Any:
         field = fields.get(name)
         if field is None or below is None:
             continue
-        shaped[name] = _go_field(name, below, field)
+        shaped[name] = _go_field((*at, name), below, field)
     for name, field in fields.items():
         if name in shaped:
             continue
@@ -299,14 +335,17 @@ _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
 """Fields that the Structs require and are no strings: what Go's zero value is."""
 
 
-def _go_field(name: str, value: Any, field: _Field) -> Any:
+def _go_field(at: tuple[str, ...], value: Any, field: _Field) -> Any:
+    name = at[-1]
     if field.struct is not None:
         struct = field.struct
         if field.container == "list" and isinstance(value, list):
-            return [_go_shape(element, struct) for element in value]
+            return [_go_shape(element, struct, at) for element in value]
         if field.container == "dict" and isinstance(value, dict):
-            return {key: _go_shape(element, struct) for key, element in value.items()}
-        return _go_shape(value, struct)
+            return {key: _go_shape(element, struct, at) for key, element in value.items()}
+        return _go_shape(value, struct, at)
+    if name in _TEXT_MAPS and isinstance(value, dict):
+        return _texts_only(at, value)
     if field.quantity and name in _QUANTITY_MAPS and isinstance(value, dict):
         return {key: _number_text(element) for key, element in value.items()}
     if field.quantity and name in _QUANTITY_FIELDS:

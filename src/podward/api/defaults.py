@@ -77,12 +77,10 @@ def _container(
 
 
 def default_pull_policy(image: str) -> str:
-    """Always for `latest`, said or meant; a tag or digest makes it IfNotPresent."""
+    """Always for `latest`, said or meant; another tag, or a digest without one, makes it IfNotPresent."""
     name, _, digest = image.partition("@")
-    if digest:
-        return "IfNotPresent"
     tag = name.rpartition("/")[2].partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
+    return "Always" if tag == "latest" or not (tag or digest) else "IfNotPresent"
 
 
 def _resources(resources: core_v1.ResourceRequirements) -> None:

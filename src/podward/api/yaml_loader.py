@@ -19,6 +19,8 @@ class _Loader(yaml.CSafeLoader):
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012  (PyYAML's own way to replace them)
 
 
+DEPTH_LIMIT = 500
+"""Lists and maps inside each other; no object of the API comes near."""
 _BOOL = re.compile(
     r"^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$"
 )
@@ -73,6 +75,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 def load_all(text: bytes | str) -> list[Any]:
     """Every document that is not empty; JSON is YAML."""
     try:
+        _require_shallow(text)
         return [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -80,6 +83,21 @@ def load_all(text: bytes | str) -> list[Any]:
         raise ManifestError(f"yaml: {where}{error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"yaml: {error}") from None
+
+
+def _require_shallow(text: bytes | str) -> None:
+    """libyaml composes by recursion in C: what is nested too deeply would end the process, not the parsing."""
+    if len(text) <= 2 * DEPTH_LIMIT:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_LIMIT:
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                raise ManifestError(f"yaml: line {line}: nested too deeply")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def load_one(text: bytes | str) -> Any:

@@ -121,6 +121,8 @@ class ApiServer:
             return await self._dispatch(self._request(scope, body))
         except ApiStatusError as error:
             return error_response(error)
+        except RecursionError:
+            return error_response(errors.bad_request("the document is nested too deeply"))
         except StoreUnavailable as error:
             return error_response(status_error(503, "ServiceUnavailable", f"cannot store: {error}"))
         except Exception:

@@ -163,7 +163,10 @@ class ApiClient:
         lines = self._transport.stream(self._row(kind).path(namespace), query=query)
         decoder = msgspec.json.Decoder(RawWatchEvent)
         async for line in lines:
-            event = decoder.decode(line)
+            try:
+                event = decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise TransportError(f"the watch cannot be read: {error}") from error
             if event.type == "ERROR":
                 raise ApiError(msgspec.json.decode(event.object, type=meta_v1.Status))
             yield event

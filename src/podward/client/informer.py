@@ -61,8 +61,13 @@ class Informer(Generic[T]):
                 if not version:
                     version = await self._relist(on_event)
                     self.synced.set()
+                heard = False
                 async for reached in self._follow(version, on_event):
-                    version, retry = reached, _RETRY_FIRST_SECONDS
+                    version, retry, heard = reached, _RETRY_FIRST_SECONDS, True
+                if not heard:
+                    # A server that ends every watch at once must not be asked without a pause.
+                    await asyncio.sleep(self._entropy.uniform(retry, 2 * retry))
+                    retry = min(2 * retry, _RETRY_LAST_SECONDS)
             except ApiError as error:
                 if error.code != 410:
                     log.warning("cannot watch %s: %s", self._kind.__name__, error)

@@ -65,7 +65,10 @@ def merge_patch(document: Any, patch: Any) -> Any:
 def strategic_merge_patch(document: Any, patch: Any, schema: MergeSchema) -> Any:
     if not isinstance(patch, dict):
         raise PatchError("a strategic merge patch must be an object")
-    return _merge_object(document if isinstance(document, dict) else {}, patch, schema)
+    try:
+        return _merge_object(document if isinstance(document, dict) else {}, patch, schema)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise PatchError(f"the strategic merge patch does not fit: {error}") from error
 
 
 def _merge_object(document: dict[str, Any], patch: dict[str, Any], schema: MergeSchema) -> Any:

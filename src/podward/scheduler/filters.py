@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from lightkube.models import core_v1
 
-from podward.machinery.quantity import parse_quantity
+from podward.machinery.quantity import QuantityError, parse_quantity
 
 Filter = Callable[[core_v1.Pod, core_v1.Node, Sequence[core_v1.Pod]], str | None]
 
@@ -111,18 +111,26 @@ def _requirement_holds(
     return False
 
 
+def _amount(text: object) -> Decimal:
+    """What cannot be read is nothing: one bad object must not stop the scheduling of all others."""
+    try:
+        return parse_quantity(str(text))
+    except QuantityError:
+        return Decimal(0)
+
+
 def node_resources_fit(
     pod: core_v1.Pod, node: core_v1.Node, occupants: Sequence[core_v1.Pod]
 ) -> str | None:
     allocatable = (node.status and node.status.allocatable) or {}
-    if "pods" in allocatable and len(occupants) + 1 > int(allocatable["pods"]):
+    if "pods" in allocatable and len(occupants) + 1 > _amount(allocatable["pods"]):
         return "Too many pods"
     for resource in ("cpu", "memory"):
         wanted = requested(pod, resource)
         if not wanted or resource not in allocatable:
             continue
         used = sum((requested(other, resource) for other in occupants), Decimal(0))
-        if used + wanted > parse_quantity(allocatable[resource]):
+        if used + wanted > _amount(allocatable[resource]):
             return f"Insufficient {resource}"
     return None
 
@@ -132,7 +140,7 @@ def requested(pod: core_v1.Pod, resource: str) -> Decimal:
 
     def of(container: core_v1.Container) -> Decimal:
         requests = (container.resources and container.resources.requests) or {}
-        return parse_quantity(requests.get(resource, "0"))
+        return _amount(requests.get(resource, "0"))
 
     spec = _spec(pod)
     sidecars = [c for c in spec.initContainers or [] if c.restartPolicy == "Always"]

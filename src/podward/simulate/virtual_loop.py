@@ -5,6 +5,7 @@ when everything waits and no timer is left, that is an error too (`Deadlock`), n
 """
 
 import asyncio
+import math
 import selectors
 from collections.abc import Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
@@ -40,7 +41,8 @@ class _JumpingSelector(selectors.BaseSelector):
         if timeout is None:
             raise Deadlock("every task waits and no timer is left")
         if timeout > 0:
-            self.time += timeout
+            # After months a nanosecond is less than what a float can add: time must move all the same.
+            self.time = max(self.time + timeout, math.nextafter(self.time, math.inf))
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -62,20 +64,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> NoReturn:
         raise ClosedWorld("no threads in virtual time")
 
-    async def create_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ClosedWorld("no sockets in virtual time")
 
-    async def create_server(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ClosedWorld("no sockets in virtual time")
+def _refuse(name: str, what: str) -> None:
+    async def refused(self: VirtualLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ClosedWorld(f"no {what} in virtual time")
 
-    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ClosedWorld("no names are resolved in virtual time")
+    setattr(VirtualLoop, name, refused)
 
-    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ClosedWorld("no processes in virtual time")
 
-    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ClosedWorld("no processes in virtual time")
+for _name in (
+    "create_connection", "create_server", "create_datagram_endpoint", "create_unix_connection",
+    "create_unix_server", "sock_connect", "sock_accept", "sock_recv", "sock_sendall",
+):  # fmt: skip
+    _refuse(_name, "sockets")
+for _name in ("subprocess_exec", "subprocess_shell"):
+    _refuse(_name, "processes")
+for _name in ("connect_read_pipe", "connect_write_pipe"):
+    _refuse(_name, "pipes")
+for _name in ("getaddrinfo", "getnameinfo"):
+    _refuse(_name, "names are resolved")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -66,7 +66,7 @@ class InProcessTransport:
                 for line in lines:
                     yield line
             if exchange.status != 200:
-                raise ApiError(msgspec.json.decode(pending, type=Status))
+                raise _refusal(exchange.status, pending)
             await task
         finally:
             exchange.disconnected.set()
@@ -128,3 +128,10 @@ class _Exchange:
             self.headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
         elif chunk := message.get("body", b""):
             await self.sent.put(chunk)
+
+
+def _refusal(code: int, body: bytes) -> ApiError | TransportError:
+    try:
+        return ApiError(msgspec.json.decode(body, type=Status))
+    except msgspec.DecodeError:
+        return TransportError(f"the server answered {code} without a status")
