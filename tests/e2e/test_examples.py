@@ -2,17 +2,50 @@
 
 import re
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 from tests.e2e.support import ROOT, Podward, eventually, run
 
+EXPECTED = {
+    "03-startup": ["1/1", "Running", "0"],
+    "04-readiness": ["0/1", "Running", "0"],
+    "05-init": ["1/1", "Running", "0"],
+    "06-sidecar": ["0/2", "Completed", "0"],
+    "07-graceful-shutdown": ["1/1", "Running", "0"],
+    "08-crash-loop": ["0/1", "CrashLoopBackOff", "1"],
+}
+"""Example -> READY, STATUS and RESTARTS that its Pod comes to."""
+
 
 def test_every_example_is_run_here() -> None:
     text = Path(__file__).read_text()
     for folder in (ROOT / "examples").iterdir():
         assert not folder.is_dir() or folder.name in text
+
+
+def test_small_examples_come_to_what_they_say(podward: Podward, namespace: str) -> None:
+    for name in EXPECTED:
+        podward.cli("apply", "-n", namespace, "-f", str(ROOT / "examples" / name / "pod.yaml"))
+    left = dict(EXPECTED)
+
+    def all_seen() -> bool:
+        lines = podward.cli("get", "pods", "-n", namespace, "--no-headers").splitlines()
+        rows = {line.split()[0]: line.split()[1:4] for line in lines}
+        for name, wanted in list(left.items()):
+            manifest = (ROOT / "examples" / name / "pod.yaml").read_text()
+            pod = re.search(r"metadata: \{name: (\S+)\}", manifest)
+            assert pod is not None
+            if rows.get(pod[1]) == wanted:
+                del left[name]
+        return not left
+
+    eventually(all_seen, timeout=60, what=f"every example at {left}")
+    began = time.monotonic()
+    podward.cli("delete", "pod", "polite", "-n", namespace)
+    assert 4 < time.monotonic() - began < 11
 
 
 def test_the_notes_pod_falls_ill_and_heals(notes_run: "subprocess.Popen[str]") -> None:
