@@ -13,7 +13,7 @@ import msgspec
 from lightkube.models import core_v1
 
 from podward.client.base import ApiError, Client, TransportError
-from podward.kubelet.status.generate import statuses_equal
+from podward.kubelet.status.generate import reopens, statuses_equal
 
 _RETRY_SECONDS = 0.5
 _RETRY_LIMIT_SECONDS = 10.0
@@ -57,6 +57,9 @@ class StatusManager:
         self._pods[uid] = pod
         known = self._newest.get(uid)
         if known is not None and statuses_equal(known, status) and uid in self._written:
+            return False
+        if known is not None and reopens(pod, known, status):
+            log.error("the status of %s takes back the end of a container: dropped", uid)
             return False
         self._newest[uid] = status
         waiting = self._waiting.setdefault(uid, [])
@@ -160,8 +163,12 @@ def _difference(old: core_v1.PodStatus | None, new: core_v1.PodStatus) -> dict[s
     patch |= {name: None for name in before if name not in after}
     if "conditions" in patch:
         # Merged by type, they would keep the order in which the server first heard of them.
-        order = [{"type": condition["type"]} for condition in after["conditions"]]
-        patch["$setElementOrder/conditions"] = order
+        kept = [condition["type"] for condition in after["conditions"]]
+        patch["$setElementOrder/conditions"] = [{"type": name} for name in kept]
+        gone = [c["type"] for c in before.get("conditions", ()) if c["type"] not in kept]
+        patch["conditions"] = [
+            *after["conditions"], *({"$patch": "delete", "type": name} for name in gone)
+        ]  # fmt: skip
     return patch
 
 
