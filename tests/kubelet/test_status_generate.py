@@ -256,8 +256,8 @@ def test_readiness_gates_hold_back_ready_only() -> None:
         'corresponding condition of pod readiness gate "x/y" does not exist.'
     )
     foreign = core_v1.PodCondition(type="x/y", status="False")
-    previous = core_v1.PodStatus(phase="Pending", conditions=[foreign])
-    status = generate(pod, RUN_A, previous=previous)
+    pod.status = core_v1.PodStatus(conditions=[foreign])
+    status = generate(pod, RUN_A)
     assert conditions_of(status)["Ready"].message == (
         'the status of pod readiness gate "x/y" is not "True", but False'
     )

@@ -1,6 +1,7 @@
 """Starting one container: volumes, image, environment, create, start (spec/health.md 4.3, 4.5, 4.6)."""
 
 import dataclasses
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -202,10 +203,14 @@ class ContainerStarter:
 
     def _message_file(self, pod: core_v1.Pod, container: core_v1.Container) -> Path:
         folder = self.pod_folder(pod) / "containers" / container.name
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / self._entropy.hex(8)
-        path.touch()
-        path.chmod(0o666)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+        os.fchmod(descriptor, 0o666)  # whoever the container runs as may write
+        os.close(descriptor)
         return path
 
     def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
@@ -225,6 +230,12 @@ class ContainerStarter:
         except OSError:
             return ""
         return "".join(log.splitlines(keepends=True)[-_LOG_LINES:])
+
+    def forget(self, status: ContainerStatus) -> None:
+        """Of an instance that is removed: what it left to say goes too."""
+        path = status.config.annotations.get(MESSAGE_FILE)
+        if path:
+            Path(path).unlink(missing_ok=True)
 
     def _tell(
         self, pod: core_v1.Pod, item: StartContainer, type_: str, reason: str, message: str

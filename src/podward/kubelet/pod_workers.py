@@ -88,8 +88,12 @@ class PodWorker:
         self._ended = False
         """Nothing of it will run again: its phase may become terminal."""
         self._deadline_exceeded = False
+        self._probed = False
+        self._at_rest: object = None
+        """What the last turn saw, if it had nothing to do."""
         self._waiting: dict[str, tuple[str, str]] = {}
-        self._messages: dict[str, str] = {}
+        self._ends: dict[str, tuple[ContainerStatus, ContainerStatus]] = {}
+        """Of each instance that ended, by ID: as the runtime tells it, and with what it left to say."""
         self._removed: dict[str, int] = {}
         """Restart counts of instances that were removed so that the whole Pod begins anew."""
         self._wake = asyncio.Event()
@@ -107,6 +111,7 @@ class PodWorker:
         news = _wishes(self.pod) != _wishes(pod)
         self.pod = pod
         if news:
+            self._tools.prober.tell(self._uid)
             self._wake.set()
 
     def vanish(self) -> None:
@@ -153,12 +158,20 @@ class PodWorker:
             self._end()
             self._report(await self._observe())
             return
-        actions = pod_actions(self.pod, observed, self._tools.prober.verdicts(self._uid))
-        if self._ended:
-            self._report(observed)
+        if not self._ended and not self._probed:
+            self._tools.prober.add_pod(self.pod)
+            self._probed = True
+        seen = self.pod, observed, self._tools.prober.verdicts(self._uid), self._ended
+        if seen == self._at_rest:
+            # What was found the last time called for nothing; only readiness may be asked once more.
+            self._tools.prober.trigger_readiness(self._uid)
             return
+        self._at_rest = None
+        actions = pod_actions(self.pod, observed, seen[2])
         self._report(observed)
-        if not actions.idle and await self._act(actions, observed):
+        if self._ended or actions.idle:
+            self._at_rest = seen
+        elif await self._act(actions, observed):
             self._report(await self._observe())
 
     async def _act(self, actions: PodActions, observed: PodObservation) -> bool:
@@ -185,10 +198,9 @@ class PodWorker:
             sandbox_id = await self._create_sandbox(actions.sandbox_attempt)
         if sandbox_id is None:
             return False
-        if actions.start:
-            await self._start_all(actions.start, sandbox_id, observed)
+        started = await self._start_all(actions.start, sandbox_id, observed)
         await self._prune(observed)
-        return True
+        return started or bool(actions.kill or actions.create_sandbox)
 
     def _report(self, observed: PodObservation) -> None:
         tools = self._tools
@@ -207,7 +219,9 @@ class PodWorker:
         )
         if self.state is State.TERMINATED:
             status = mark_lost(self.pod, status, tools.clock.now())
-        if not tools.statuses.publish(self.pod, status):
+        if tools.statuses.publish(self.pod, status):
+            tools.prober.tell(self._uid)
+        else:
             self.status_written()
         tools.prober.trigger_readiness(self._uid)
 
@@ -224,10 +238,14 @@ class PodWorker:
     def _with_message(self, status: ContainerStatus) -> ContainerStatus:
         if status.state is not ContainerState.EXITED:
             return status
-        if status.id not in self._messages:
-            self._messages[status.id] = self._tools.starter.termination_message(self.pod, status)
-        text = ": ".join(part for part in (status.message, self._messages[status.id]) if part)
-        return dataclasses.replace(status, message=text)
+        known = self._ends.get(status.id)
+        if known is not None and known[0] == status:
+            return known[1]
+        message = self._tools.starter.termination_message(self.pod, status)
+        text = ": ".join(part for part in (status.message, message) if part)
+        told = dataclasses.replace(status, message=text)
+        self._ends[status.id] = (status, told)
+        return told
 
     # ---- starting
 
@@ -249,28 +267,36 @@ class PodWorker:
 
     async def _start_all(
         self, starts: Sequence[StartContainer], sandbox_id: str, observed: PodObservation
-    ) -> None:
-        pod_ip = await self._pod_ip()
+    ) -> bool:
+        """False if nothing happened that a status could show: all of them wait, as they did before."""
+        waited, pod_ip = dict(self._waiting), ""
+        tried = False
+        for item in starts:
+            if self._leaving:
+                return True
+            started = False
+            if not self._backing_off(item.container, observed):
+                tried = True
+                if not pod_ip:
+                    pod_ip = await self._pod_ip()
+                    if not await self._mount_volumes(pod_ip):
+                        return True
+                started = await self._start(item, sandbox_id, pod_ip)
+            if not started and item.kind == "init" and not is_sidecar(item.container):
+                break
+        return tried or self._waiting != waited
+
+    async def _mount_volumes(self, pod_ip: str) -> bool:
         try:
             await self._tools.starter.mount_volumes(self.pod, pod_ip)
         except (VolumeError, OSError) as error:
             self._event("Warning", "FailedMount", f"Unable to attach or mount volumes: {error}")
             self._look_again(self._retry_delay())
-            return
-        self._tools.prober.add_pod(self.pod)
-        for item in starts:
-            if self._leaving:
-                return
-            started = await self._start(item, sandbox_id, pod_ip, observed)
-            if not started and item.kind == "init" and not is_sidecar(item.container):
-                return
-
-    async def _start(
-        self, item: StartContainer, sandbox_id: str, pod_ip: str, observed: PodObservation
-    ) -> bool:
-        name = item.name
-        if self._backing_off(item.container, observed):
             return False
+        return True
+
+    async def _start(self, item: StartContainer, sandbox_id: str, pod_ip: str) -> bool:
+        name = item.name
         if item.attempt is None and name in self._removed:
             item = dataclasses.replace(item, attempt=self._removed[name] + 1)
         try:
@@ -331,8 +357,12 @@ class PodWorker:
         for name in {c.config.name for c in observed.containers}:
             for old in observed.instances(name)[1:]:
                 if old.state is not ContainerState.RUNNING:
-                    self._messages.pop(old.id, None)
-                    await self._tools.runtime.remove_container(old.id)
+                    await self._remove(old)
+
+    async def _remove(self, instance: ContainerStatus) -> None:
+        await self._tools.runtime.remove_container(instance.id)
+        self._ends.pop(instance.id, None)
+        self._tools.starter.forget(instance)
 
     async def _restart_all(self, trigger: ContainerStatus, observed: PodObservation) -> None:
         """Everything of the Pod is removed and begins anew in the same sandbox (spec/health.md 4.9).
@@ -349,11 +379,11 @@ class PodWorker:
         await tools.killer.kill_all(self.pod, observed, override=0)
         self._report(await self._observe())
         tools.prober.remove_pod(self._uid)
+        self._probed = False
         for one in sorted(observed.containers, key=lambda one: one.id == trigger.id):
             counted = self._removed.get(one.config.name, 0)
             self._removed[one.config.name] = max(counted, one.config.attempt)
-            self._messages.pop(one.id, None)
-            await tools.runtime.remove_container(one.id)
+            await self._remove(one)
         self._wake.set()
 
     # ---- stopping

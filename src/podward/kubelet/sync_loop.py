@@ -173,6 +173,7 @@ class Kubelet:
         elif type_ is ProbeType.STARTUP:
             status = set_container_started(worker.pod, status, container_id, good, now)
             self._statuses.publish(worker.pod, status)
+        self.prober.tell(uid)
         worker.wake()
 
     def _status_written(self, uid: str) -> None:

@@ -168,6 +168,12 @@ def findings(
     }
 
 
+def foreign_conditions(pod: core_v1.Pod) -> list[core_v1.PodCondition]:
+    """What others say of the Pod, readiness gates among them: as the API server has it, for it is theirs."""
+    held = pod.status.conditions if pod.status is not None else None
+    return [condition for condition in held or () if condition.type not in OWNED]
+
+
 def _restarting_all(statuses: Statuses) -> dict[str, Finding]:
     """A condition that is there only for as long as the whole Pod is being restarted in place."""
     reasons = {s.state.waiting.reason for s in statuses.values() if s.state and s.state.waiting}
@@ -248,12 +254,13 @@ def conditions(
     pod: core_v1.Pod,
     found: Mapping[str, Finding],
     previous: Sequence[core_v1.PodCondition],
+    foreign: Sequence[core_v1.PodCondition],
     now: datetime,
 ) -> list[core_v1.PodCondition]:
     """Foreign ones untouched, then ours; a transition time moves only when the status does."""
     generation = pod.metadata.generation if pod.metadata else None
     before = {condition.type: condition for condition in previous}
-    written = [condition for condition in previous if condition.type not in OWNED]
+    written = list(foreign)
     for name in OWNED:
         if name not in found:
             continue

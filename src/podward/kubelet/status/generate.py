@@ -22,7 +22,13 @@ from podward.kubelet.runtime.base import (
     PodObservation,
     SandboxState,
 )
-from podward.kubelet.status.conditions import OWNED, RESTARTING_ALL, conditions, findings, phase_of
+from podward.kubelet.status.conditions import (
+    RESTARTING_ALL,
+    conditions,
+    findings,
+    foreign_conditions,
+    phase_of,
+)
 from podward.kubelet.status.containers import (
     LOST_CODE,
     WaitingReasons,
@@ -176,7 +182,7 @@ def normalise(status: core_v1.PodStatus) -> object:
 
 
 def statuses_equal(one: core_v1.PodStatus, other: core_v1.PodStatus) -> bool:
-    return normalise(one) == normalise(other)
+    return one == other or normalise(one) == normalise(other)
 
 
 def qos_class(pod: core_v1.Pod) -> str:
@@ -242,7 +248,7 @@ def _with_conditions(
         sandbox_ready = any(
             c.type == "PodReadyToStartContainers" and c.status == "True" for c in previous
         )
-    foreign = [condition for condition in previous if condition.type not in OWNED]
+    foreign = foreign_conditions(pod)
     found = findings(
         pod,
         _by_name(status),
@@ -250,7 +256,9 @@ def _with_conditions(
         sandbox_ready=sandbox_ready,
         foreign=foreign,
     )
-    return msgspec.structs.replace(status, conditions=conditions(pod, found, previous, now))
+    return msgspec.structs.replace(
+        status, conditions=conditions(pod, found, previous, foreign, now)
+    )
 
 
 def _sandbox_ready(pod: core_v1.Pod, observed: PodObservation, node_ips: Sequence[str]) -> bool:
