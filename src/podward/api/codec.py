@@ -94,7 +94,7 @@ def encode(obj: Any) -> bytes:
         for condition in document["status"].get("conditions", ()):
             condition.setdefault("lastProbeTime", None)
     encoded = _ENCODER.encode(document)
-    if isinstance(obj, _MICRO_KINDS) or _ODD_TIME.search(encoded):
+    if _has_micro_time(obj) or _ODD_TIME.search(encoded):
         return _ENCODER.encode(_texts(document))
     return encoded
 
@@ -102,7 +102,13 @@ def encode(obj: Any) -> bytes:
 _ENCODER = msgspec.json.Encoder()
 _ODD_TIME = re.compile(rb"T\d\d:\d\d:\d\d[^Z]")
 """A moment that is not whole seconds of UTC, or a text that looks like one: then each is looked at."""
-_MICRO_KINDS = (coordination_v1.Lease, core_v1.Event)
+
+
+def _has_micro_time(obj: Any) -> bool:
+    if isinstance(obj, core_v1.Event):
+        return obj.eventTime is not None or obj.series is not None
+    return isinstance(obj, coordination_v1.Lease)
+
 
 _MICRO_FIELDS = ("eventTime", "renewTime", "acquireTime", "lastObservedTime")
 

@@ -89,8 +89,8 @@ class PodWorker:
         """Nothing of it will run again: its phase may become terminal."""
         self._deadline_exceeded = False
         self._probed = False
-        self._at_rest: object = None
-        """What the last turn saw, if it had nothing to do."""
+        self._reported: object = None
+        """What the last status was made from."""
         self._waiting: dict[str, tuple[str, str]] = {}
         self._ends: dict[str, tuple[ContainerStatus, ContainerStatus]] = {}
         """Of each instance that ended, by ID: as the runtime tells it, and with what it left to say."""
@@ -161,17 +161,12 @@ class PodWorker:
         if not self._ended and not self._probed:
             self._tools.prober.add_pod(self.pod)
             self._probed = True
-        seen = self.pod, observed, self._tools.prober.verdicts(self._uid), self._ended
-        if seen == self._at_rest:
-            # What was found the last time called for nothing; only readiness may be asked once more.
-            self._tools.prober.trigger_readiness(self._uid)
-            return
-        self._at_rest = None
-        actions = pod_actions(self.pod, observed, seen[2])
+        verdicts = self._tools.prober.verdicts(self._uid)
         self._report(observed)
-        if self._ended or actions.idle:
-            self._at_rest = seen
-        elif await self._act(actions, observed):
+        if self._ended:
+            return
+        actions = pod_actions(self.pod, observed, verdicts)
+        if not actions.idle and await self._act(actions, observed):
             self._report(await self._observe())
 
     async def _act(self, actions: PodActions, observed: PodObservation) -> bool:
@@ -203,12 +198,20 @@ class PodWorker:
         return started or bool(actions.kill or actions.create_sandbox)
 
     def _report(self, observed: PodObservation) -> None:
+        """Make the status and publish it, unless it would be made from what the last one was made from."""
         tools = self._tools
+        verdicts = tools.prober.verdicts(self._uid)
+        ending = self._ended, self._deadline_exceeded, self.state
+        sources = self.pod, observed, verdicts, dict(self._waiting), ending
+        if sources == self._reported and self.state is State.SYNC:
+            tools.prober.trigger_readiness(self._uid)
+            return
+        self._reported = sources
         previous = tools.statuses.get(self._uid) or core_v1.PodStatus()
         status = generate_status(
             self.pod,
             observed,
-            verdicts=tools.prober.verdicts(self._uid),
+            verdicts=verdicts,
             waiting=self._waiting,
             previous=previous,
             terminal=self._ended,

@@ -33,6 +33,8 @@ async def attempt(action: core_v1.ExecAction, target: ProbeTarget, timeout: floa
 
 def expand(text: str, values: Mapping[str, str]) -> str:
     """`$(NAME)` becomes its value, `$$` a dollar; an unknown name is left as it stands."""
+    if "$" not in text:
+        return text
 
     def replacement(match: re.Match[str]) -> str:
         if match[1] == "$":

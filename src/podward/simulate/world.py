@@ -88,6 +88,7 @@ class Container:
     reason: str = ""
     message: str = ""
     exited: asyncio.Event = field(default_factory=asyncio.Event)
+    _told: ContainerStatus | None = None
 
     @property
     def state(self) -> ContainerState:
@@ -96,6 +97,17 @@ class Container:
         return ContainerState.RUNNING if self.started_at is not None else ContainerState.CREATED
 
     def status(self) -> ContainerStatus:
+        """The same object for as long as nothing changes: who compares finds out at once."""
+        told = self._told
+        changed = told is None or (told.started_at, told.finished_at) != (
+            self.started_at,
+            self.finished_at,
+        )
+        if told is None or changed:
+            told = self._told = self._status()
+        return told
+
+    def _status(self) -> ContainerStatus:
         return ContainerStatus(
             id=self.id,
             sandbox_id=self.sandbox.id,

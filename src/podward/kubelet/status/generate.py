@@ -6,7 +6,6 @@ by bare container IDs.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from ipaddress import ip_address
 
 import msgspec
 from lightkube.models import core_v1
@@ -62,7 +61,9 @@ def generate_status(
     node_ips: Sequence[str],
     deadline_exceeded: bool = False,
 ) -> core_v1.PodStatus:
-    """The whole status. `terminal`: the worker has stopped everything and will start nothing again."""
+    """The whole status, with nothing empty in it and in whole seconds, so that equal ones are equal.
+
+    `terminal`: the worker has stopped everything and will start nothing again."""
     old = _by_name(previous)
     regular, init = _container_statuses(pod, observed, verdicts, waiting, old, runtime_name)
     ephemerals = ephemeral(pod, observed, waiting, old, runtime_name)
@@ -77,7 +78,7 @@ def generate_status(
         phase=phase,
         reason=previous.reason if same_phase else None,
         message=previous.message if same_phase else None,
-        containerStatuses=regular,
+        containerStatuses=regular or None,
         initContainerStatuses=init or None,
         ephemeralContainerStatuses=[cut(status, share) for status in ephemerals] or None,
         startTime=previous.startTime or whole_seconds(now),
@@ -174,15 +175,6 @@ def reopens(pod: core_v1.Pod, old: core_v1.PodStatus, new: core_v1.PodStatus) ->
         if not anew and now.restartCount == before.restartCount:
             return True
     return False
-
-
-def normalise(status: core_v1.PodStatus) -> object:
-    """What two statuses must agree in to be the same: whole seconds, and absent equals empty."""
-    return _plain(msgspec.to_builtins(status, builtin_types=(datetime,)))
-
-
-def statuses_equal(one: core_v1.PodStatus, other: core_v1.PodStatus) -> bool:
-    return one == other or normalise(one) == normalise(other)
 
 
 def qos_class(pod: core_v1.Pod) -> str:
@@ -286,13 +278,17 @@ def _set_addresses(
         addresses = next((sandbox.ips for sandbox in ready), ())
     if not addresses:
         return
-    first_family = ip_address(node_ips[0]).version if node_ips else 4
+    first_family = _family(node_ips[0]) if node_ips else 4
     one_each: dict[int, str] = {}
     for address in addresses:
-        one_each.setdefault(ip_address(address).version, address)
+        one_each.setdefault(_family(address), address)
     ordered = sorted(one_each, key=lambda family: family != first_family)
     status.podIPs = [core_v1.PodIP(ip=one_each[family]) for family in ordered]
     status.podIP = one_each[ordered[0]]
+
+
+def _family(address: str) -> int:
+    return 6 if ":" in address else 4
 
 
 def _by_name(status: core_v1.PodStatus) -> dict[str, core_v1.ContainerStatus]:
@@ -302,12 +298,3 @@ def _by_name(status: core_v1.PodStatus) -> dict[str, core_v1.ContainerStatus]:
         *(status.ephemeralContainerStatuses or ()),
     )
     return {one.name: one for one in statuses}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        plain = {key: _plain(one) for key, one in value.items()}
-        return {key: one for key, one in plain.items() if one not in (None, [], {})}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return whole_seconds(value) if isinstance(value, datetime) else value

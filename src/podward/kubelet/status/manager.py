@@ -15,7 +15,7 @@ from lightkube.models import core_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.kubelet.status.conditions import OWNED
-from podward.kubelet.status.generate import reopens, statuses_equal
+from podward.kubelet.status.generate import reopens
 
 _RETRY_SECONDS = 0.5
 _RETRY_LIMIT_SECONDS = 10.0
@@ -63,7 +63,7 @@ class StatusManager:
         uid = _uid(pod)
         self._pods[uid] = pod
         known = self._newest.get(uid)
-        if known is not None and statuses_equal(known, status) and uid in self._written:
+        if known is not None and known == status and uid in self._written:
             return False
         if known is not None and reopens(pod, known, status):
             log.error("the status of %s takes back the end of a container: dropped", uid)
