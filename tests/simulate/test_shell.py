@@ -10,11 +10,13 @@ import pytest
 
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
-from podward.simulate.files import MemoryFiles, View
+from podward.simulate.files import View
 from podward.simulate.ports import Ports
 from podward.simulate.processes import Collected, Group, Pipe
 from podward.simulate.virtual_loop import run
 from podward.simulate.world import World
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/root", "GREETING": "hello you"}
 
 
 def shell(
@@ -28,11 +30,11 @@ def shell(
         world = World(clock, Entropy(1))
         program = world.find("sh")
         assert program is not None
-        files = View(MemoryFiles(["tmp", "etc"]))
-        group = Group(files, "host", "10.0.0.1", Ports(), clock.now)
+        files = View(world.new_files())
+        group = Group(files, "host", "10.0.0.1", Ports(), clock.now, world.finder(files))
         out, err = Collected(), Collected()
         process = group.spawn(
-            program, ["sh", "-c", script], env={"HOME": "/root", "GREETING": "hello you"}, cwd="/",
+            program, ["sh", "-c", script], env=ENVIRONMENT, cwd="/",
             stdin=Pipe(ended=True), stdout=out, stderr=err,
         )  # fmt: skip
         for at, number in (signals or {}).items():
@@ -123,7 +125,7 @@ def test_it_does_what_a_real_shell_does(script: str, tmp_path: Path) -> None:
     command = [binary, "sh"] if binary.endswith("busybox") else [binary]
     done = subprocess.run(
         [*command, "-c", script.replace("/tmp", str(tmp_path))], capture_output=True, text=True, timeout=20,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/root", "GREETING": "hello you"},
+        env=ENVIRONMENT,
     )  # fmt: skip
     code, out, _, _ = shell(script)
     assert (code, out) == (done.returncode, done.stdout.replace(str(tmp_path), "/tmp"))
