@@ -43,11 +43,11 @@ class ProcFiles:
 
     def read(self, path: str) -> bytes:
         name, _, rest = path.partition("/")
-        if not rest:
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), f"/proc/{path}")
-        process = self._process(name)
-        if process is None or self.stat(path) is None:
+        process = self._process(name) if name and self.stat(path) is not None else None
+        if name and process is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), f"/proc/{path}")
+        if process is None or not rest:
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), f"/proc/{path}")
         match rest:
             case "cmdline":
                 text = "".join(f"{word}\0" for word in process.argv)

@@ -270,12 +270,12 @@ class Group:
         self._random = (self._random * 1103515245 + 12345) % 2**31
         return self._random >> 8
 
-    def count_step(self, where: Callable[[], str]) -> None:
-        """One command more at this instant; `where` names it if it is one too many."""
+    def count_step(self, where: Callable[[], str], weight: int = 1) -> None:
+        """One command more at this instant; `where` names it if it is one too many. Output weighs more."""
         now = asyncio.get_running_loop().time()
         if now != self._stepped_at:
             self._steps, self._stepped_at = 0, now
-        self._steps += 1
+        self._steps += weight
         if self._steps > MOST_STEPS_AT_ONCE:
             raise CannotSimulate(
                 f"{where()} goes on without end and without a sleep in it: virtual time cannot pass"
@@ -392,9 +392,11 @@ class Process:
         except PipeClosed:
             code = 128 + signal.SIGPIPE
         except RecursionError:
-            code = self.problem(CannotSimulate(f"{' '.join(self.argv)!r} calls itself without end"))
+            code = self.problem(
+                CannotSimulate(f"{' '.join(self.argv)[:100]!r} is nested too deeply")
+            )
         except Exception as error:
-            code = self.problem(error)
+            code = self.problem(error) if self.exit_code is None else self.exit_code
         else:
             self._running = False
             if self.exit_code is not None:

@@ -169,7 +169,7 @@ async def yes(process: Process) -> int:
     """For ever, or until what reads it has enough."""
     line = encoded(" ".join(process.argv[1:] or ["y"]) + "\n")
     while True:
-        process.group.count_step(lambda: " ".join(process.argv))
+        process.group.count_step(lambda: " ".join(process.argv), 20)
         process.stdout.write(line * 100)
         await process.drained()
 
@@ -220,9 +220,10 @@ async def cat(process: Process) -> int:
         pipe = _special(process, name)
         if pipe is not None and not set(chosen) & set("ne"):
             while data := await pipe.read():
-                process.group.count_step(lambda: " ".join(process.argv))
+                endless = isinstance(pipe, Endless)
+                process.group.count_step(lambda: " ".join(process.argv), 100 if endless else 1)
                 process.stdout.write(data)
-                if isinstance(pipe, Endless) or pipe.full:
+                if endless or pipe.full:
                     await process.drained()
             continue
         async for _, found in inputs(process, [name]):

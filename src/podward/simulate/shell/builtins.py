@@ -394,7 +394,7 @@ async def _let(shell: "Shell", words: list[str]) -> int:
     value = 0
     for word in words[1:]:
         try:
-            value = calculate(word, shell.number_of, shell.assign)
+            value = calculate(word, shell.value, shell.assign)
         except ArithmeticProblem as error:
             raise shell.failure(f"let: {error}") from None
     return int(value == 0)

@@ -93,6 +93,8 @@ async def _add(
     if isinstance(part, Parameter):
         chosen = await _chosen(shell, part)
         if chosen is not None:
+            if part.quoted:
+                out.add("", quoted=True)
             for below in chosen:
                 await _add(shell, out, below, first=False, expanded=not part.quoted)
             return
@@ -177,7 +179,7 @@ async def part_text(shell: "Shell", part: Part) -> str:
         case Arithmetic():
             expression = await text(shell, part.parts)
             try:
-                return str(calculate(expression, shell.number_of, shell.assign))
+                return str(calculate(expression, shell.value, shell.assign))
             except ArithmeticProblem as error:
                 raise shell.failure(str(error)) from None
         case Substitution():
@@ -235,7 +237,7 @@ async def _substring(shell: "Shell", part: Parameter, value: str) -> str:
     for word in (part.argument, part.second):
         found = await text(shell, word)
         try:
-            numbers.append(calculate(found, shell.number_of, shell.assign) if word else None)
+            numbers.append(calculate(found, shell.value, shell.assign) if word else None)
         except ArithmeticProblem as error:
             raise shell.failure(str(error)) from None
     begin, length = numbers[0] or 0, numbers[1]

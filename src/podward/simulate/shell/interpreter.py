@@ -6,6 +6,7 @@ command ended by signal n is 128 + n; a subshell is a process of its own, and th
 its place.
 """
 
+import errno
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
@@ -49,12 +50,20 @@ _TURNS_BEFORE_OTHERS = 64
 """A loop lets the other processes run each so many turns, even if it waits for nothing."""
 
 
+_MOST_CALLS = 60
+"""Of functions within functions."""
+
+
 class Exit(Exception):
     """`exit` of this shell."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class Killed(Exception):
+    """What this shell ran itself has ended its process: it does nothing more, not even its EXIT trap."""
 
 
 class LoopControl(Exception):
@@ -149,7 +158,7 @@ class Shell:
             if self.process.pending:
                 await self.handle_signals()
             if self.process.exit_code is not None:
-                raise Exit(self.process.exit_code)  # killed by what it ran itself
+                raise Killed
         return self.last_code
 
     async def command(self, command: Command, *, last: bool = False) -> int:
@@ -286,8 +295,16 @@ class Shell:
                 self.assign(variable, value)
         if not command.redirects:
             return await self._with(assigned, words, special, last)
+        if last and not self.traps and name not in self.functions and name not in builtins.BUILTINS:
+            # Taking our place, it never gives the streams back: a pipe that it does not write to is let go.
+            if not await self._redirect(command.redirects):
+                return 1
+            self.process.release()
+            return await self._with(assigned, words, special, last)
         return await self.redirected(
-            command.redirects, lambda: self._with(assigned, words, special, last), special=special
+            command.redirects,
+            lambda: self._with(assigned, words, special, last),
+            fatal=1 if special else None,
         )
 
     async def _with(
@@ -327,6 +344,8 @@ class Shell:
         return await self.execute(words, last=last)
 
     async def _call(self, body: Command, words: list[str]) -> int:
+        if len(self.locals) > _MOST_CALLS:
+            raise CannotSimulate(f"{self._where()} calls itself without end")
         before, self.arguments = self.arguments, words[1:]
         self.locals.append({})
         loops, self.loops = self.loops, []
@@ -521,23 +540,24 @@ class Shell:
 
     async def _redirected_command(self, command: Redirected, last: bool) -> int:
         return await self.redirected(
-            command.redirects, lambda: self.command(command.command, last=False)
-        )
+            command.redirects, lambda: self.command(command.command),
+            fatal=2 if command.whole else None,
+        )  # fmt: skip
 
     async def redirected(
         self,
         redirects: tuple[Redirect, ...],
         run: Callable[[], Awaitable[int]],
         *,
-        special: bool = False,
+        fatal: int | None = None,
     ) -> int:
-        """A redirection that fails ends the command, and with a special builtin the shell."""
+        """A redirection that fails ends the command; the shell too, with this code, if it is `fatal`."""
         process = self.process
         before, process.fds = process.fds, dict(process.fds)
         try:
             if not await self._redirect(redirects):
-                if special:
-                    raise Exit(1)
+                if fatal is not None:
+                    raise Exit(fatal)
                 return 1
             return await run()
         finally:
@@ -555,8 +575,11 @@ class Shell:
             try:
                 self._open(redirect, target)
             except OSError as error:
-                verb = "open" if redirect.kind == "<" else "create"
-                self.complain(f"{self.name}: can't {verb} {target}: {error.strerror}")
+                verb, why = ("open", "no such file") if redirect.kind == "<" else (
+                    "create", "nonexistent directory")  # fmt: skip
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    why = error.strerror or ""
+                self.complain(f"{self.name}: can't {verb} {target}: {why}")
                 return False
         return True
 
@@ -644,13 +667,6 @@ class Shell:
         self.variables.pop(name, None)
         self.exported.discard(name)
         self._environment = None
-
-    def number_of(self, name: str) -> str | None:
-        """A variable in arithmetic."""
-        value = self.value(name)
-        if value is None and self.options["nounset"]:
-            raise self.failure(f"{name}: parameter not set")
-        return value
 
     def value(self, name: str) -> str | None:
         found = self.variables.get(name)

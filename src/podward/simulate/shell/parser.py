@@ -306,4 +306,7 @@ def _with_redirects(command: Command, redirects: tuple[Redirect, ...]) -> Comman
         return Not(_with_redirects(command.command, redirects))
     if isinstance(command, Simple):
         return replace(command, redirects=(*command.redirects, *redirects))
+    if isinstance(command, Group) and command.subshell:
+        inside = Redirected(Group(command.body, False), redirects, whole=True)
+        return Group(Sequence(((inside, False),)), True)
     return Redirected(command, redirects)

@@ -139,6 +139,8 @@ class Group:
 class Redirected:
     command: "Command"
     redirects: tuple[Redirect, ...]
+    whole: bool = False
+    """All of a subshell, which a redirection that fails ends."""
 
 
 Command = (
