@@ -1,6 +1,7 @@
 """One script in two shells: the simulator's, in virtual time, and busybox's own."""
 
 import asyncio
+import atexit
 import functools
 import os
 import shutil
@@ -104,6 +105,7 @@ def _applets() -> Path:
     if binary is None:
         pytest.skip("NOT TESTED: no busybox is here to compare with")
     folder = Path(tempfile.mkdtemp(prefix="podward-busybox-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     subprocess.run([binary, "--install", "-s", str(folder)], capture_output=True, check=False)
     return folder
 

@@ -119,6 +119,8 @@ def test_servers(script: str, out: str) -> None:
         "head -z 1",
         "touch -t 202001010000 /tmp/f",
         "read -n 1 x",
+        "bash -c 'for ((i=0; i<3; i++)); do echo $i; done'",
+        "bash -c 'echo {1..3}'",
         "no_such_command",
         "/opt/no/such/command --flag",
     ],

@@ -83,6 +83,14 @@ def test_signals_and_time(script: str, signals: dict[float, int], code: int, at:
             "stopped\n0\n",
         ),
         ("sleep 5 & kill -INT $!; wait $!; echo $?", "0\n"),
+        (
+            "sleep 50 & sleep 60 & sleep 1; kill %1; wait %1; echo $?; kill %2; wait; pgrep sleep",
+            "143\n",
+        ),
+        (
+            "sleep 50 & sleep 60 & sleep 1; kill $(jobs -p); wait; pgrep sleep || echo none",
+            "none\n",
+        ),
         ("(trap 'echo bye' EXIT; kill -9 $(sh -c 'echo $PPID'))", ""),
         ("trap 'echo t' TERM; (sleep 1; kill 1) & sleep 5; echo end", "t\nend\n"),
         ("setsid sh -c 'sleep 50 & sleep 60 & kill 0'; echo $?", "143\n"),

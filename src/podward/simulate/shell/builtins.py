@@ -216,7 +216,8 @@ def signal_name(word: str) -> str:
 async def _kill(shell: "Shell", words: list[str]) -> int:
     from podward.simulate.commands.system import send_signals
 
-    return send_signals(shell.process, words[1:], prefix=f"{shell.name}: ")
+    targets = [shell.job_pid(word) for word in words[1:]]
+    return send_signals(shell.process, targets, prefix=f"{shell.name}: ")
 
 
 async def _wait(shell: "Shell", words: list[str]) -> int:
@@ -225,8 +226,8 @@ async def _wait(shell: "Shell", words: list[str]) -> int:
         return code if interrupted else 0
     code = 0
     for word in words[1:]:
-        pid = shell.last_background if word in ("%%", "%+", "%1") else word
-        job = shell.jobs.get(int(pid)) if str(pid).isdigit() else None
+        pid = shell.job_pid(word)
+        job = shell.jobs.get(int(pid)) if pid.isdigit() else None
         code = 127
         if job is not None:
             code, interrupted = await shell.wait_for([job])
@@ -236,6 +237,8 @@ async def _wait(shell: "Shell", words: list[str]) -> int:
 
 
 async def _jobs(shell: "Shell", words: list[str]) -> int:
+    if set(words[1:]) - {"-p"}:
+        raise CannotSimulate(f"the simulator's `jobs` does not know {' '.join(words[1:])!r}")
     for number, job in enumerate(shell.jobs.values(), 1):
         state = "Running" if job.exit_code is None else "Done"
         shell.process.write(f"{job.pid}\n" if "-p" in words else f"[{number}]+  {state}\n")

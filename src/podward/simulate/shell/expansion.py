@@ -150,7 +150,7 @@ def _home(shell: "Shell", text: str) -> str:
     return text
 
 
-async def text(shell: "Shell", word: Word, *, assigned: bool = False) -> str:
+async def text(shell: "Shell", word: Word) -> str:
     """The word as one text: no splitting, no file names."""
     out = ""
     for index, part in enumerate(word):

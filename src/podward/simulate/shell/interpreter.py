@@ -7,6 +7,7 @@ its place.
 """
 
 import errno
+import re
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
@@ -98,6 +99,9 @@ class Shell:
         self.last_background = 0
         self.main_pid = process.pid
         self.jobs: dict[int, Process] = {}
+        """By pid, until they have been waited for."""
+        self.job_numbers: dict[int, int] = {}
+        """`%1` and so on -> pid."""
         self.loops: list[int] = []
         """The lines of the loops that run, the innermost last."""
         self.line = 0
@@ -121,6 +125,8 @@ class Shell:
         except LoopControl:
             code = self.last_code
         except ShellSyntaxError as error:
+            if self.process.name == "bash":
+                raise _bash_only(str(error)) from None
             self.complain(f"{self.name}: {error}")
             code = 2
         return await self._run_exit_trap(code)
@@ -427,12 +433,15 @@ class Shell:
         on_exit: Callable[[], None] | None = None,
         background: bool = False,
         checked: bool = True,
+        jobs: bool = False,
     ) -> Process:
         """A copy of this shell that runs `command`."""
 
         async def program(process: Process) -> int:
             child = self._copy(process)
             child._unchecked = self._unchecked if checked else 0
+            if jobs:
+                child.jobs = dict(self.jobs)
             try:
                 code = await child.command(command, last=True)
             except (Exit, Return) as ended:
@@ -462,7 +471,18 @@ class Shell:
     def _start_job(self, command: Command) -> None:
         job = self.fork(command, stdin=Pipe(ended=True), background=True, checked=False)
         self.jobs[job.pid] = job
+        taken = {n for n, pid in self.job_numbers.items() if pid in self.jobs}
+        self.job_numbers[min(set(range(1, len(taken) + 2)) - taken)] = job.pid
         self.last_background = job.pid
+
+    def job_pid(self, word: str) -> str:
+        """The pid that `%1`, `%%` or `%+` means; any other word as it is."""
+        if word in ("%%", "%+", "%"):
+            return str(self.last_background)
+        number = word[1:]
+        if word.startswith("%") and number.isdigit() and int(number) in self.job_numbers:
+            return str(self.job_numbers[int(number)])
+        return word
 
     async def _pipeline(self, pipeline: Pipeline, last: bool) -> int:
         *before, final = pipeline.commands
@@ -485,7 +505,10 @@ class Shell:
         output = Pipe()
         unchecked, self._unchecked = self._unchecked, 0
         try:
-            process = self.fork(body, stdout=output)
+            # `kill $(jobs -p)`: of the shell's own jobs, as busybox has it.
+            first = body.items[0][0] if body.items else None
+            jobs = isinstance(first, Simple) and (first.plain or ())[:1] == ("jobs",)
+            process = self.fork(body, stdout=output, jobs=jobs)
         finally:
             self._unchecked = unchecked
         data = await output.read_all()
@@ -734,6 +757,16 @@ _RUN: dict[type, Callable[..., Coroutine[Any, Any, int]]] = {
 }
 
 
+_BRACE_EXPANSION = re.compile(r"(?<![$\w\\\"'])\{[^\s{}'\"]*(?:,|\.\.)[^\s{}'\"]*\}")
+
+
+def _bash_only(what: str) -> CannotSimulate:
+    """Under the name of `sh` it is the mistake that it is in a container; `bash` would do it."""
+    return CannotSimulate(
+        f"the simulator's shell is busybox's and has not all that bash has: {what}"
+    )
+
+
 async def sh(process: Process) -> int:
     """`-c TEXT [NAME ARGUMENT...]`, or a script file and its arguments, or a script on standard input."""
     letters, words = _options(process.argv[1:])
@@ -752,6 +785,8 @@ async def sh(process: Process) -> int:
         name, arguments = words[0], words[1:]
     else:
         text = (await process.stdin.read_all()).decode()
+    if process.name == "bash" and (found := _BRACE_EXPANSION.search(text)):
+        raise _bash_only(found[0])
     shell = Shell(process, name, arguments)
     for letter in letters:
         if letter in OPTIONS:
