@@ -1,57 +1,11 @@
-"""The simulator's shell against what POSIX, dash and busybox do; in virtual time."""
+"""The simulator's shell against what busybox does, line by line; in virtual time."""
 
-import asyncio
-import shutil
-import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.simulate.shells import real, simulated
 
-from podward.machinery.clock import LoopClock
-from podward.machinery.entropy import Entropy
-from podward.simulate.files import MemoryFiles, View
-from podward.simulate.ports import Ports
-from podward.simulate.processes import Collected, Group, Pipe
-from podward.simulate.virtual_loop import run
-from podward.simulate.world import World
-
-
-def shell(
-    script: str, *, seconds: float = 3600, signals: dict[float, int] | None = None
-) -> tuple[int | None, str, str, float]:
-    """(exit code or None if it still runs, stdout, stderr, virtual seconds)."""
-
-    async def main() -> tuple[int | None, str, str, float]:
-        loop = asyncio.get_running_loop()
-        clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
-        world = World(clock, Entropy(1))
-        program = world.find("sh")
-        assert program is not None
-        files = View(MemoryFiles(["tmp", "etc"]))
-        group = Group(files, "host", "10.0.0.1", Ports(), clock.now)
-        out, err = Collected(), Collected()
-        process = group.spawn(
-            program, ["sh", "-c", script], env={"HOME": "/root", "GREETING": "hello you"}, cwd="/",
-            stdin=Pipe(ended=True), stdout=out, stderr=err,
-        )  # fmt: skip
-        for at, number in (signals or {}).items():
-            loop.call_later(at, process.signal, number)
-        code: int | None = None
-        try:
-            async with asyncio.timeout(seconds):
-                code = await process.wait()
-        except TimeoutError:
-            pass
-        ended = loop.time()
-        process.exit(137)
-        await asyncio.sleep(0)
-        return code, out.data.decode(), err.data.decode(), ended
-
-    return run(main())
-
-
-SCRIPTS = [
+LINES = [
     "echo a; echo b",
     "true && echo yes || echo no; false && echo yes || echo no",
     "! true; echo $?; ! false; echo $?",
@@ -110,76 +64,21 @@ SCRIPTS = [
 ]
 
 
-def real_shell() -> str:
-    found = shutil.which("busybox") or shutil.which("dash")
-    if found is None:
-        pytest.skip("NOT TESTED: neither busybox nor dash is here to compare with")
-    return found
+SCRIPTS = (Path(__file__).parent / "scripts.txt").read_text().strip("\n").split("\n%%\n")
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*LINES, *SCRIPTS])
 def test_it_does_what_a_real_shell_does(script: str, tmp_path: Path) -> None:
-    binary = real_shell()
-    command = [binary, "sh"] if binary.endswith("busybox") else [binary]
-    done = subprocess.run(
-        [*command, "-c", script.replace("/tmp", str(tmp_path))], capture_output=True, text=True, timeout=20,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/root", "GREETING": "hello you"},
-    )  # fmt: skip
-    code, out, _, _ = shell(script)
-    assert (code, out) == (done.returncode, done.stdout.replace(str(tmp_path), "/tmp"))
+    assert simulated(script) == real(script, tmp_path)
 
 
 def test_the_notes_command_takes_its_time() -> None:
     script = "touch /tmp/healthy; sleep 30; rm -rf /tmp/healthy; sleep 600"
-    assert shell(script) == (0, "", "", 630.0)
-
-
-@pytest.mark.parametrize(
-    ("script", "signals", "code", "at"),
-    [
-        ("sleep 600", {5: 15}, 0, 600.0),
-        ("sleep 600", {5: 9}, 137, 5.0),
-        ("trap 'exit 3' TERM; while true; do sleep 1; done", {5.5: 15}, 3, 6.0),
-        ("trap '' TERM; sleep 10", {5: 15}, 0, 10.0),
-        ("trap 'exit 0' TERM; sleep 600 & wait", {5: 15}, 0, 5.0),
-        ("trap 'sleep 4; exit 0' TERM; while true; do sleep 1; done", {5.5: 15}, 0, 10.0),
-        ("trap 'echo got' TERM; sleep 10; echo end", {5: 15}, 0, 10.0),
-    ],
-    ids=["PID 1 ignores TERM", "KILL", "a trap waits for the command", "ignored", "wait is interrupted",
-         "a trap takes its time", "a trap that goes on"],
-)  # fmt: skip
-def test_signals(script: str, signals: dict[float, int], code: int, at: float) -> None:
-    ended, _, _, when = shell(script, signals=signals)
-    assert (ended, when) == (code, at)
-
-
-def test_a_child_that_is_killed_tells_its_parent() -> None:
-    script = "sleep 100 & pid=$!; sleep 1; kill $pid; wait $pid; echo $?"
-    assert shell(script)[:2] == (0, "143\n")
-
-
-def test_servers_listen_and_clients_ask() -> None:
-    script = """
-    echo index > /tmp/index.html
-    httpd -f -p 8080 -h /tmp &
-    sleep 1
-    wget -q -O- http://localhost:8080/
-    wget -q -O- http://localhost:8080/none || echo missing
-    curl -sf http://127.0.0.1:8080/index.html && nc -z localhost 8080 && echo open
-    kill $!; wait $!
-    nc -z localhost 8080 || echo closed
-    """
-    code, out, _, _ = shell(script)
-    assert (code, out) == (0, "index\nmissing\nindex\nopen\nclosed\n")
-
-
-def test_a_loop_in_which_no_time_passes_is_an_error() -> None:
-    code, _, err, _ = shell("while true; do :; done")
-    assert code == 125
-    assert "virtual time cannot pass" in err
+    done = simulated(script)
+    assert (done.code, done.out, done.err, done.at) == (0, "", "", 630.0)
 
 
 def test_what_is_no_shell_program_is_said() -> None:
-    code, _, err, _ = shell("if true; then echo")
-    assert code == 2
-    assert "syntax error" in err
+    done = simulated("if true; then echo")
+    assert done.code == 2
+    assert "syntax error" in done.err

@@ -120,7 +120,7 @@ class SimulatedRuntime:
     async def start_container(self, container_id: str) -> None:
         container = self._container(container_id)
         argv = _argv(container.config)
-        program = self.world.find(argv[0])
+        program = container.group.find(argv[0])
         if program is None:
             text = f"failed to create task: {_NOT_FOUND.format(argv[0])}"
             container.started_at = container.finished_at = self.world.clock.now()
@@ -171,13 +171,15 @@ class SimulatedRuntime:
     ) -> ExecResult:
         stdout, stderr = Collected(), Collected()
         process = self._enter(container_id, command, Pipe(ended=True), stdout, stderr)
-        try:
-            async with asyncio.timeout(timeout):
-                code = await process.wait()
-        except TimeoutError:
-            raise ExecTimeout(f"command timed out after {timeout:g}s") from None
-        finally:
-            process.exit(128 + signal.SIGKILL)
+        code = process.exit_code
+        if code is None:
+            try:
+                async with asyncio.timeout(timeout):
+                    code = await process.wait()
+            except TimeoutError:
+                raise ExecTimeout(f"command timed out after {timeout:g}s") from None
+            finally:
+                process.exit(128 + signal.SIGKILL)
         limited = bytes(stdout.data[:OUTPUT_LIMIT]), bytes(stderr.data[:OUTPUT_LIMIT])
         return ExecResult(code, *limited)
 
@@ -195,7 +197,7 @@ class SimulatedRuntime:
         container = self._container(container_id)
         if container.state is not ContainerState.RUNNING:
             raise RuntimeFailure(f'container "{container_id}" is not running')
-        program = self.world.find(command[0])
+        program = container.group.find(command[0])
         if program is None:
             raise RuntimeFailure(
                 f'failed to exec in container: failed to start exec "{container.id[:12]}": OCI runtime '

@@ -5,7 +5,7 @@ A runtime object can be closed and another made on the same world, as a kubelet'
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,14 +22,27 @@ from podward.kubelet.runtime.base import (
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 from podward.simulate.commands import PROGRAMS
-from podward.simulate.files import Files, HostFiles, Kind, MemoryFiles, MountPoint, View
+from podward.simulate.files import Files, Handle, HostFiles, MemoryFiles, MountPoint, Stat, View
 from podward.simulate.ports import Ports
-from podward.simulate.processes import CannotSimulate, Group, Pipe, Process, Program, Sink
+from podward.simulate.processes import CannotSimulate, Find, Group, Pipe, Process, Program, Sink
 from podward.simulate.shell import interpreter
 
 SHELLS = ("sh", "ash", "bash", "dash")
-_FOLDERS = ("bin", "dev", "etc", "home", "proc", "root", "run", "tmp", "usr", "var", "var/log",
-            "var/run", "var/lib", "usr/bin", "data", "opt", "mnt", "srv")  # fmt: skip
+_FOLDERS = ("bin", "dev", "etc", "home", "root", "run", "tmp", "usr", "var", "var/log",
+            "var/run", "var/lib", "usr/bin", "usr/local", "usr/local/bin", "usr/sbin", "sbin", "lib",
+            "data", "opt", "mnt", "srv")  # fmt: skip
+
+
+_PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n"
+_GROUPS = b"root:x:0:\nnogroup:x:65534:\n"
+
+
+def _image(now: Callable[[], float]) -> MemoryFiles:
+    """What every container begins with."""
+    files = MemoryFiles(now, _FOLDERS)
+    for path, data in (("etc/passwd", _PASSWD), ("etc/group", _GROUPS)):
+        files.open(path, append=False).write(data)
+    return files
 
 
 @dataclass(slots=True)
@@ -81,6 +94,7 @@ class Container:
     config: ContainerConfig
     group: Group
     created_at: datetime
+    env: Mapping[str, str] = field(init=False)
     init: Process | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -89,6 +103,11 @@ class Container:
     message: str = ""
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     _told: ContainerStatus | None = None
+
+    def __post_init__(self) -> None:
+        base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": "/root", "HOSTNAME": self.group.hostname}  # fmt: skip
+        self.env = {**base, **self.config.env}
 
     @property
     def state(self) -> ContainerState:
@@ -131,7 +150,8 @@ class World:
         self.entropy = entropy
         self.strict = strict
         self.ports = Ports()
-        self.host_files = MemoryFiles(_FOLDERS)
+        self._image = _image(self._now)
+        self.host_files = self._image.copy(self._now)
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
         self.logs: dict[str, Log] = {}
@@ -141,8 +161,8 @@ class World:
         self.troubled = asyncio.Event()
         """Set when `problem` is."""
         self._addresses = 1
-        shell = interpreter.program(self.find)
-        self.programs |= dict.fromkeys(SHELLS, shell)
+        self.programs |= dict.fromkeys(SHELLS, interpreter.sh)
+        self._volumes: dict[Path, HostFiles] = {}
 
     def trouble(self, error: Exception) -> None:
         if self.problem is None:
@@ -151,13 +171,13 @@ class World:
 
     # ---- programs
 
-    def find(self, name: str) -> Program | None:
-        """The program of a name or path; None if there is none."""
+    def find(self, name: str, *, asking: bool = False) -> Program | None:
+        """The program of a name or path; None if there is none. `asking`: it is not going to be run."""
         base = name.rpartition("/")[2]
         if base == "busybox":
             return self._applet
         program = self.programs.get(base)
-        if program is None and self.strict:
+        if program is None and self.strict and not asking:
             self.trouble(
                 CannotSimulate(
                     f"the simulator does not know the command {name!r}: describe what it does in a "
@@ -166,6 +186,21 @@ class World:
                 )
             )
         return program
+
+    def finder(self, files: View) -> Find:
+        """`find` within a container: a file that may be executed is a program too."""
+
+        def find(name: str, *, asking: bool = False) -> Program | None:
+            if name.startswith("/"):
+                found = files.stat(name)
+                if found is not None and found.kind == "file" and found.mode & 0o111:
+                    return interpreter.script
+            return self.find(name, asking=asking)
+
+        return find
+
+    def _now(self) -> float:
+        return self.clock.now().timestamp()
 
     async def _applet(self, process: Process) -> int:
         process.argv = process.argv[1:]
@@ -186,25 +221,35 @@ class World:
             MountPoint(m.container_path, self._volume(m.host_path), m.read_only)
             for m in config.mounts
         ]
-        files = View(MemoryFiles(_FOLDERS), mounts)
+        files = View(self.new_files(), mounts)
         hostname = sandbox.config.hostname or sandbox.config.pod_name
-        group = Group(files, hostname, sandbox.address, self.ports, self.clock.now)
+        group = Group(files, hostname, sandbox.address, self.ports, self.clock.now,
+                      self.finder(files))  # fmt: skip
         group.on_problem = self.trouble
         container = Container(self.entropy.hex(64), sandbox, config, group, self.clock.now())
         self.containers[container.id] = container
         return container
 
+    def new_files(self) -> MemoryFiles:
+        return self._image.copy(self._now)
+
     def _volume(self, host_path: str) -> Files:
         """A volume of the kubelet's is a real folder; any other path is the simulated machine's own."""
         path = Path(host_path)
-        return HostFiles(path) if path.exists() else Below(self.host_files, host_path.strip("/"))
+        if not path.exists():
+            return Below(self.host_files, host_path.strip("/"))
+        if path not in self._volumes:
+            self._volumes[path] = HostFiles(path, self._now)
+        return self._volumes[path]
 
     def start(self, container: Container, program: Program, argv: Sequence[str]) -> None:
         log = self.logs.setdefault(container.config.log_path, Log())
         sink = LogSink(log, self.clock)
         container.started_at = self.clock.now()
-        container.init = self.run(container, program, argv, stdin=Pipe(ended=True), stdout=sink)
-        container.init.on_exit.append(lambda: self._ended(container))
+        container.init = self.run(
+            container, program, argv, stdin=Pipe(ended=True), stdout=sink, later=True,
+            on_exit=lambda: self._ended(container),
+        )  # fmt: skip
         self.tell(container, ContainerEventType.STARTED)
 
     def run(
@@ -216,14 +261,13 @@ class World:
         stdin: Pipe,
         stdout: Sink,
         stderr: Sink | None = None,
+        on_exit: Callable[[], None] | None = None,
+        later: bool = False,
     ) -> Process:
         """A process in the container, with its environment."""
-        config = container.config
-        base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "HOME": "/root", "HOSTNAME": container.group.hostname}  # fmt: skip
         return container.group.spawn(
-            program, argv, env={**base, **config.env}, cwd=config.working_dir or "/",
-            stdin=stdin, stdout=stdout, stderr=stderr or stdout,
+            program, argv, env=container.env, cwd=container.config.working_dir or "/",
+            stdin=stdin, stdout=stdout, stderr=stderr or stdout, on_exit=on_exit, later=later,
         )  # fmt: skip
 
     def _ended(self, container: Container) -> None:
@@ -261,30 +305,45 @@ class Below:
     def _at(self, path: str) -> str:
         return f"{self.base}/{path}".strip("/") if path else self.base
 
-    def kind(self, path: str) -> Kind | None:
-        return self.files.kind(self._at(path)) or ("directory" if not path else None)
+    def stat(self, path: str) -> Stat | None:
+        found = self.files.stat(self._at(path))
+        return found or (Stat("directory", 4096, 0o755, 0.0, self.base) if not path else None)
+
+    def target(self, path: str) -> tuple[str, str] | None:
+        return None
 
     def read(self, path: str) -> bytes:
         return self.files.read(self._at(path))
 
-    def write(self, path: str, data: bytes, *, append: bool) -> None:
+    def open(self, path: str, *, append: bool) -> Handle:
         self._make_base()
-        self.files.write(self._at(path), data, append=append)
+        return self.files.open(self._at(path), append=append)
 
     def make_directory(self, path: str) -> None:
         self._make_base()
         self.files.make_directory(self._at(path))
 
+    def make_link(self, path: str, target: str) -> None:
+        raise CannotSimulate(f"the simulator makes no symbolic links in volumes ({path!r})")
+
     def remove(self, path: str) -> None:
         self.files.remove(self._at(path))
 
     def names(self, path: str) -> list[str]:
-        if not path and self.files.kind(self.base) is None:
+        if not path and self.files.stat(self.base) is None:
             return []
         return self.files.names(self._at(path))
+
+    def set_changed(self, path: str, moment: float) -> None:
+        self._make_base()
+        self.files.set_changed(self._at(path), moment)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        self._make_base()
+        self.files.set_mode(self._at(path), mode)
 
     def _make_base(self) -> None:
         parts = self.base.split("/")
         for i in range(1, len(parts) + 1):
-            if self.files.kind("/".join(parts[:i])) is None:
+            if self.files.stat("/".join(parts[:i])) is None:
                 self.files.make_directory("/".join(parts[:i]))

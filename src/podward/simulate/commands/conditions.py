@@ -1,10 +1,12 @@
 """`test`, `[` and `[[`."""
 
-import fnmatch
+import re
 from collections.abc import Callable
 
-from podward.simulate.files import absolute
+from podward.simulate.commands.text import regular
+from podward.simulate.files import Stat, absolute
 from podward.simulate.processes import Process
+from podward.simulate.shell.patterns import matches
 
 
 class TestProblem(ValueError):
@@ -14,36 +16,50 @@ class TestProblem(ValueError):
 
 
 def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise TestProblem(f"{text}: integer expression expected") from None
+    stripped = text.strip()
+    if not stripped.lstrip("+-").isdigit():
+        raise TestProblem(f"{text}: integer expression expected")
+    return int(stripped)
 
 
-_BINARY: dict[str, Callable[[str, str], bool]] = {
+_STRINGS: dict[str, Callable[[str, str], bool]] = {
     "=": lambda a, b: a == b,
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
     "<": lambda a, b: a < b,
     ">": lambda a, b: a > b,
-    "-eq": lambda a, b: _integer(a) == _integer(b),
-    "-ne": lambda a, b: _integer(a) != _integer(b),
-    "-lt": lambda a, b: _integer(a) < _integer(b),
-    "-le": lambda a, b: _integer(a) <= _integer(b),
-    "-gt": lambda a, b: _integer(a) > _integer(b),
-    "-ge": lambda a, b: _integer(a) >= _integer(b),
 }
-_UNARY = ("-e", "-f", "-d", "-r", "-w", "-x", "-s", "-L", "-h", "-p", "-S", "-b", "-c", "-n", "-z")
+_NUMBERS: dict[str, Callable[[int, int], bool]] = {
+    "-eq": lambda a, b: a == b,
+    "-ne": lambda a, b: a != b,
+    "-lt": lambda a, b: a < b,
+    "-le": lambda a, b: a <= b,
+    "-gt": lambda a, b: a > b,
+    "-ge": lambda a, b: a >= b,
+}
+_FILES = ("-nt", "-ot", "-ef")
+_BINARY = ("=~", *_STRINGS, *_NUMBERS, *_FILES)
+_UNARY = tuple(f"-{letter}" for letter in "efdrwxsLhpSbcnztugkOG")
 
 
 def holds(words: list[str], process: Process, *, patterns: bool = False) -> bool:
-    """`-o` and `||` bind loosest, then `-a` and `&&`, then `!`."""
+    """POSIX decides by the number of words where it can, so that `[ -n = -n ]` compares; beyond that `-o` binds
+    loosest, then `-a`, then `!`."""
     reader = _Reader(list(words), process, patterns)
-    if not words:
-        return False
+    match words:
+        case []:
+            return False
+        case [one]:
+            return one != ""
+        case ["!", one]:
+            return one == ""
+        case [left, operator, right] if operator in _BINARY:
+            return reader.compare(left, operator, right)
+        case ["!", left, operator, right] if operator in _BINARY:
+            return not reader.compare(left, operator, right)
     value = reader.either()
     if reader.rest:
-        raise TestProblem(f"{reader.rest[0]}: unexpected operator")
+        raise TestProblem(f"{reader.rest[0]}: unknown operand")
     return value
 
 
@@ -55,14 +71,14 @@ class _Reader:
 
     def either(self) -> bool:
         value = self._both()
-        while self.rest[:1] in (["-o"], ["||"]):
+        while self.rest[:1] == ["-o"]:
             self.rest.pop(0)
             value = self._both() or value
         return value
 
     def _both(self) -> bool:
         value = self._one()
-        while self.rest[:1] in (["-a"], ["&&"]):
+        while self.rest[:1] == ["-a"]:
             self.rest.pop(0)
             value = self._one() and value
         return value
@@ -71,6 +87,10 @@ class _Reader:
         if not self.rest:
             raise TestProblem("argument expected")
         rest = self.rest
+        if len(rest) > 2 and rest[1] in _BINARY:
+            left, operator, right = rest[:3]
+            del rest[:3]
+            return self.compare(left, operator, right)
         if rest[0] == "!" and len(rest) > 1:
             rest.pop(0)
             return not self._one()
@@ -81,45 +101,78 @@ class _Reader:
                 raise TestProblem("closing paren expected")
             rest.pop(0)
             return value
-        if len(rest) > 2 and rest[1] in _BINARY:
-            left, operator, right = rest[:3]
-            del rest[:3]
-            if self._patterns and operator in ("=", "==", "!="):
-                return fnmatch.fnmatchcase(left, right) is (operator != "!=")
-            return _BINARY[operator](left, right)
         if rest[0] in _UNARY and len(rest) > 1:
             operator, word = rest[:2]
             del rest[:2]
             return self._unary(operator, word)
         return rest.pop(0) != ""
 
+    def compare(self, left: str, operator: str, right: str) -> bool:
+        if operator == "=~":
+            if not self._patterns:
+                raise TestProblem("=~: unknown operand")
+            return re.search(regular(right, extended=True), left) is not None
+        if self._patterns and operator in ("=", "==", "!="):
+            return matches(left, right) is (operator != "!=")
+        if operator in _STRINGS:
+            return _STRINGS[operator](left, right)
+        if operator in _NUMBERS:
+            return _NUMBERS[operator](_integer(left), _integer(right))
+        ours, theirs = self._stat(left), self._stat(right)
+        if ours is None or theirs is None:
+            return False
+        match operator:
+            case "-nt":
+                return ours.changed > theirs.changed
+            case "-ot":
+                return ours.changed < theirs.changed
+        return ours.identity == theirs.identity
+
+    def _stat(self, word: str, *, follow: bool = True) -> Stat | None:
+        if not word:
+            return None
+        return self._process.files.stat(absolute(word, self._process.cwd), follow=follow)
+
     def _unary(self, operator: str, word: str) -> bool:
-        if operator in ("-n", "-z"):
-            return bool(word) is (operator == "-n")
-        path = absolute(word, self._process.cwd)
-        files = self._process.files
-        kind = files.kind(path) if word else None
+        match operator:
+            case "-n":
+                return word != ""
+            case "-z":
+                return word == ""
+            case "-t":
+                _integer(word)
+                return False
+            case "-L" | "-h":
+                found = self._stat(word, follow=False)
+                return found is not None and found.kind == "link"
+        found = self._stat(word)
+        if found is None:
+            return False
         match operator:
             case "-f":
-                return kind == "file"
+                return found.kind == "file"
             case "-d":
-                return kind == "directory"
+                return found.kind == "directory"
+            case "-c":
+                return found.kind == "device"
             case "-s":
-                return kind == "directory" or (kind == "file" and bool(files.read(path)))
-            case "-L" | "-h" | "-p" | "-S" | "-b" | "-c":
+                return found.size > 0
+            case "-x":
+                return bool(found.mode & 0o111)
+            case "-p" | "-S" | "-b" | "-u" | "-g" | "-k":
                 return False
-        return kind is not None
+        return True
 
 
 async def test(process: Process) -> int:
     words = process.argv[1:]
-    if process.argv[0] == "[":
-        if words[-1:] != ["]"]:
-            process.stderr.write(b"[: missing ]\n")
+    if process.name in ("[", "[["):
+        if words[-1:] != ["]" if process.name == "[" else "]]"]:
+            process.complain("[: missing ]")
             return 2
-        words.pop()
+        words = words[:-1]
     try:
         return int(not holds(words, process))
     except TestProblem as error:
-        process.stderr.write(f"{process.argv[0]}: {error}\n".encode())
+        process.complain(f"{process.name}: {error}")
         return 2
