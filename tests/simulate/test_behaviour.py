@@ -1,5 +1,6 @@
 """Behaviour files: what they may say, and what a simulated machine then does, in a whole cluster."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -475,6 +476,14 @@ def test_what_is_no_behaviour_is_refused_with_its_path(
     assert str(raised.value).startswith(str(tmp_path / "is.yaml"))
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_reference_in_the_documentation_can_be_read(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/simulate.md").read_text()
+    (example,) = (
+        part for part in re.findall(r"```yaml\n(.*?)```", text, re.S) if "commands:" in part
+    )
+    behaviour(tmp_path, example)
 
 
 def test_several_files_and_documents_add_up_and_the_last_wins(tmp_path: Path) -> None:
