@@ -100,6 +100,23 @@ commands:
     assert "connect: connection refused" in done.stdout
 
 
+def test_a_behaviour_file_with_a_mistake_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(POD + "    command: [my-server]\n")
+    (tmp_path / "is.yaml").write_text(
+        "commands: {my-server: {listens: [{port: 80, grpc: {'': UP}}]}}\n"
+    )
+    for name, said in (
+        ("is.yaml", ": commands.my-server.listens[0].grpc.\"\": 'UP' is no status; known: UNKNOWN, "
+         "SERVING, NOT_SERVING, SERVICE_UNKNOWN"),
+        ("none.yaml", ": No such file or directory"),
+    ):  # fmt: skip
+        file = tmp_path / name
+        done = podward("simulate", str(tmp_path / "pod.yaml"), "--behaviour", str(file))
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr == f"cannot simulate: {file}{said}\n"
+
+
 def test_memory_that_grows_ends_in_oom(tmp_path: Path) -> None:
     (tmp_path / "pod.yaml").write_text(POD + "    command: [leaks]\n")
     (tmp_path / "is.yaml").write_text(

@@ -67,6 +67,7 @@ class Listener:
     address: str
     port: int
     serve: Serve
+    tls: bool = False
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
 
@@ -76,10 +77,11 @@ class Ports:
     def __init__(self) -> None:
         self._listeners: dict[tuple[str, int], Listener] = {}
 
-    def listen(self, address: str, port: int, serve: Serve) -> Listener:
+    def listen(self, address: str, port: int, serve: Serve, *, tls: bool = False) -> Listener:
+        """With `tls`, who does not shake hands is told so; with who does, `serve` speaks in plain text."""
         if (address, port) in self._listeners:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        listener = self._listeners[address, port] = Listener(address, port, serve)
+        listener = self._listeners[address, port] = Listener(address, port, serve, tls)
         return listener
 
     def close(self, listener: Listener) -> None:
@@ -91,13 +93,21 @@ class Ports:
     def listening(self, address: str, port: int) -> bool:
         return (address, port) in self._listeners
 
-    def dial(self, address: str, port: int) -> Stream:
-        """The client's end; refused at once where nobody listens."""
+    def dial(self, address: str, port: int, *, tls: bool = False) -> Stream:
+        """The client's end; refused at once where nobody listens.
+
+        With `tls`, as if after the handshake: `ssl.SSLError` where the server does not know of any.
+        """
         listener = self._listeners.get((address, port))
         if listener is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        if tls and not listener.tls:
+            error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+            error.reason = "WRONG_VERSION_NUMBER"
+            raise error
+        serve = listener.serve if listener.tls == tls else _ask_for_tls
         there, back = Channel(), Channel()
-        task = asyncio.get_running_loop().create_task(_served(listener.serve, Stream(there, back)))
+        task = asyncio.get_running_loop().create_task(_served(serve, Stream(there, back)))
         listener.tasks.add(task)
         task.add_done_callback(listener.tasks.discard)
         return Stream(back, there)
@@ -108,6 +118,12 @@ async def _served(serve: Serve, stream: Stream) -> None:
         await serve(stream)
     finally:
         stream.close()
+
+
+async def _ask_for_tls(stream: Stream) -> None:
+    """What most servers do with plain text on their TLS port."""
+    if await stream.read():
+        stream.write(b"HTTP/1.0 400 Bad Request\r\n\r\nThis is an HTTPS port.\n")
 
 
 class SimulatedNetwork:
@@ -126,12 +142,7 @@ class SimulatedNetwork:
     ) -> tuple[asyncio.Transport, P]:
         if not host.replace(".", "").replace(":", "").isalnum() or host.isalpha():
             raise NameNotFound(f"lookup {host}: no such host")
-        stream = self._ports.dial(host, port)
-        if tls_name is not None:
-            stream.close()
-            error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
-            error.reason = "WRONG_VERSION_NUMBER"
-            raise error
+        stream = self._ports.dial(host, port, tls=tls_name is not None)
         protocol = protocol_factory()
         return _Transport(stream, protocol), protocol
 

@@ -22,6 +22,8 @@ from podward.kubelet.runtime.base import (
     SandboxStatus,
     StartError,
 )
+from podward.kubelet.runtime.process.images import normalize
+from podward.simulate.answers import Image
 from podward.simulate.processes import Collected, Nowhere, Pipe, Process
 from podward.simulate.world import Container, Log, Sandbox, World
 
@@ -98,10 +100,31 @@ class SimulatedRuntime:
     # ---- images
 
     async def image_status(self, image: str) -> ImageStatus | None:
+        described = self._image(image)
+        absent = described.missing or described.pull is not None
+        if absent and normalize(image) not in self.world.pulled:
+            return None
         return ImageStatus(image, f"simulated:{image}")
 
     async def pull_image(self, image: str) -> ImageStatus:
+        described, name = self._image(image), normalize(image)
+        await asyncio.sleep(described.pull or 0)
+        if described.missing:
+            raise RuntimeFailure(
+                f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": '
+                f"{name}: not found"
+            )
+        self.world.pulled.add(name)
         return ImageStatus(image, f"simulated:{image}")
+
+    def _image(self, image: str) -> Image:
+        return self.world.images.get(normalize(image), Image())
+
+    def _argv(self, config: ContainerConfig) -> list[str]:
+        """The image's arguments belong to the image's command: a container's own command drops both."""
+        image = self._image(config.image)
+        args = config.args or (() if config.command else image.args)
+        return [*(config.command or image.command), *args]
 
     # ---- containers
 
@@ -109,7 +132,7 @@ class SimulatedRuntime:
         sandbox = self.world.sandboxes.get(sandbox_id)
         if sandbox is None:
             raise NotFound(f"sandbox {sandbox_id} not found")
-        if not _argv(config):
+        if not self._argv(config):
             raise CreateContainerError(
                 f'no command specified: what image "{config.image}" runs is not known here, and the '
                 "container names no command (podward image import is for real containers; for a "
@@ -119,7 +142,7 @@ class SimulatedRuntime:
 
     async def start_container(self, container_id: str) -> None:
         container = self._container(container_id)
-        argv = _argv(container.config)
+        argv = self._argv(container.config)
         program = container.group.find(argv[0])
         if program is None:
             text = f"failed to create task: {_NOT_FOUND.format(argv[0])}"
@@ -246,10 +269,6 @@ def _stamped(at: object, line: bytes, options: LogOptions) -> bytes:
     if not options.timestamps:
         return line
     return f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + line
-
-
-def _argv(config: ContainerConfig) -> list[str]:
-    return [*config.command, *config.args]
 
 
 class Session:

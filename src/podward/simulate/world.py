@@ -21,6 +21,7 @@ from podward.kubelet.runtime.base import (
 )
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
+from podward.simulate.answers import Image
 from podward.simulate.commands import PROGRAMS
 from podward.simulate.files import Files, Handle, HostFiles, MemoryFiles, MountPoint, Stat, View
 from podward.simulate.ports import Ports
@@ -156,6 +157,9 @@ class World:
         self.containers: dict[str, Container] = {}
         self.logs: dict[str, Log] = {}
         self.programs: dict[str, Program] = dict(PROGRAMS)
+        self.images: dict[str, Image] = {}
+        """Those that were described, by whole name; any other is on the node, and nobody knows what it runs."""
+        self.pulled: set[str] = set()
         self.listeners: list[Callable[[ContainerEvent], None]] = []
         self.problem: Exception | None = None
         self.troubled = asyncio.Event()
