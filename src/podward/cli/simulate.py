@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,13 +132,29 @@ def _describe(recording: "Recording") -> Iterator[str]:
 
 
 def _as_json(recording: "Recording") -> Iterator[str]:
+    from podward.simulate.verdict import judge
+
     changes = [
         {"at": round(c.at, 3), "type": c.type, "object": json.loads(_encoded(c.pod))}
         for c in recording.changes
     ]
     events = [json.loads(_encoded(event)) for event in recording.events.values()]
-    whole = {"seconds": recording.seconds, "changes": changes, "events": events}
+    whole = {
+        "seconds": recording.seconds,
+        "changes": changes,
+        "events": events,
+        "verdict": [_rounded(asdict(judgement)) for judgement in judge(recording)],
+    }
     yield json.dumps(whole, indent=2, ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Any:
+    """To the millisecond, at any depth."""
+    if isinstance(value, dict):
+        return {key: _rounded(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(held) for held in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 _OUTPUTS = {"watch": _watch, "trace": _trace, "json": _as_json, "describe": _describe}
