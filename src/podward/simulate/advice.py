@@ -37,7 +37,7 @@ def handle_term(story: PodStory, own: ContainerStory) -> Iterator[str]:
     if not overran:
         return
     cost = duration(max(grace_of(story.last, own.container, life.cause) for life in overran))
-    stop = "restart" if any(life.by_probe for life in overran) else "stop"
+    stop = "restart" if any(life.by_probe and life.followed for life in overran) else "stop"
     if _has_handler(own.container):
         yield (
             f"needs longer than its grace of {cost} to end, and is killed: let it be quicker, or raise "
@@ -70,7 +70,7 @@ def ready_while_ill(story: PodStory, own: ContainerStory) -> Iterator[str]:
     ill = [
         life.ended - life.failed
         for life in own.lives
-        if life.by_probe and life.ended and life.failed and life.ready is not None
+        if life.cause == "liveness" and life.ended and life.failed and not _never_up(own, life)
     ]
     if ill:
         yield (

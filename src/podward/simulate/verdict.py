@@ -278,20 +278,17 @@ def _now(recording: Recording, story: PodStory, own: ContainerStory) -> str:
     """What it waits for, at the end of the watch."""
     status = status_of(story.last, own.name)
     waiting = status.state.waiting if status is not None and status.state is not None else None
-    if waiting is None or not waiting.reason or story.changes[-1].type == "DELETED":
+    if waiting is None or story.changes[-1].type == "DELETED":
         return ""
+    if waiting.reason in (None, "PodInitializing"):
+        return ""  # it waits for others, of which more is said
     last = status.lastState.terminated if status is not None and status.lastState else None
     wait = _wait_of(waiting.message or "")
     if waiting.reason == "CrashLoopBackOff" and last is not None and last.finishedAt and wait:
         at = recording.seconds_of(last.finishedAt + timedelta(seconds=wait))
         left = max(at - recording.seconds, 0.0)
         return f"waits in CrashLoopBackOff ({duration(wait)}), {duration(left)} are left"
-    reasons = {
-        "ContainerCreating": "is being created",
-        "PodInitializing": "waits for what comes first",
-    }
-    said = reasons.get(waiting.reason, f"waits: {waiting.reason}")
-    return f"{said}: {waiting.message}" if waiting.message else said
+    return f"waits: {waiting.reason}" + (f": {waiting.message}" if waiting.message else "")
 
 
 def _wait_of(message: str) -> float:
@@ -380,7 +377,8 @@ def _facts(container: ContainerJudgement, pod: PodJudgement) -> Iterator[str]:
     if container.restarts:
         yield _restarts(container)
     elif container.causes:
-        yield f"ended: {container.causes[0][0]}."
+        lived = f" after {_range(container.lived)}" if container.lived is not None else ""
+        yield f"ended{lived}: {container.causes[0][0]}."
     if container.promise:
         noticed = container.noticed
         measured = f", measured {_range(noticed)} after the first failed attempt" if noticed else ""
