@@ -66,7 +66,7 @@ def command(
     for line in _OUTPUTS[output](recording):
         print(line)
     if plot is not None:
-        _draw(recording, plot)
+        _draw(recording, plot, seed)
     # The verdict is for people: it never stands in the way of what is read by programs.
     to_people = output in ("watch", "describe")
     print(
@@ -75,10 +75,10 @@ def command(
     )
 
 
-def _draw(recording: "Recording", path: Path) -> None:
+def _draw(recording: "Recording", path: Path, seed: int) -> None:
     from podward.simulate.picture import svg
 
-    picture = svg(recording)
+    picture = svg(recording, seed=seed)
     if path.suffix == ".svg":
         path.write_text(picture)
         return
