@@ -1,10 +1,15 @@
 """A manifest in, a report out: wherever the Pod stands in it, whatever its author chose to ignore."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from podward.api.yaml_loader import load_all
 from podward.lint.report import IGNORE, TEMPLATES, Report, has_pod, report
+from podward.lint.rules import INIT_RULES, RULES
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SHELL = ["sh", "-c", "setup; server"]
 
@@ -114,3 +119,16 @@ def test_errors_come_first() -> None:
     }
     found = report(nested("Pod", template(container))).findings
     assert [f.severity for f in found] == ["error", "warning", "info"]
+
+
+def test_the_page_has_a_row_for_every_rule_and_no_other() -> None:
+    rows = (ROOT / "docs/lint.md").read_text().splitlines()
+    named = [row.split("`")[1] for row in rows if row.startswith("| `")]
+    assert sorted(named) == sorted([*RULES, *INIT_RULES, "invalid", "unknown-rule"])
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("examples/*/pod.yaml")), ids=str)
+def test_no_example_has_an_error(file: Path) -> None:
+    for document in load_all(file.read_bytes()):
+        told = report(document)
+        assert "error" not in [finding.severity for finding in told.findings]
