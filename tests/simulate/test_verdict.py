@@ -205,16 +205,42 @@ def test_advice_is_given_for_what_happened(
 
 
 def test_the_start_that_was_seen_once_is_the_measure_of_a_startup_probe() -> None:
-    """The first time it is slow and killed; later it is quick enough, and that is how long it takes."""
-    script = (
-        "test -e /data/tried || { touch /data/tried; sleep 99; }; sleep 5; touch /tmp/up; sleep 99"
-    )
+    """By luck liveness comes late to the first start; it kills all that follow a second before they are up."""
     judgement = judged(
-        {"command": sh(script), "startupProbe": ask(failureThreshold=5),
-         "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
-        60, volumes=[{"name": "data", "emptyDir": {}}],
+        {"command": sh("sleep 14; touch /tmp/up; sleep 20; rm /tmp/up; sleep 999"),
+         "readinessProbe": ask(periodSeconds=1), "livenessProbe": ask(periodSeconds=10)},
+        200, terminationGracePeriodSeconds=7,
     )  # fmt: skip
-    assert "periodSeconds 2 and failureThreshold" in text_of(judgement, "time-to-start")
+    said = text_of(judgement, "time-to-start")
+    assert "took 14 s to start when it was not killed first" in said
+    assert "periodSeconds 10 and failureThreshold 3 covers that" in said
+
+
+def test_an_instance_that_is_ill_from_its_start_is_not_said_to_need_time() -> None:
+    """It is up at once, as its readiness shows: patience would not help."""
+    judgement = judged(
+        {"command": sh("sleep 999"), "readinessProbe": ask("true"), "livenessProbe": ask("false")}
+    )
+    assert "time-to-start" not in advice(judgement)
+    assert "handle-term" in advice(judgement)
+
+
+def test_an_attempt_that_its_containers_end_interrupts_is_no_mistake() -> None:
+    judgement = judged(
+        {"command": sh("sleep 3; exit 1"), "livenessProbe": ask("sleep 2", timeoutSeconds=5)}
+    )
+    assert "probe-without-answer" not in advice(judgement)
+
+
+def test_a_container_that_has_ended_is_why_the_pod_is_not_ready() -> None:
+    second = {"name": "second", "image": "i", "command": sh("sleep 999")}
+    documents = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {"restartPolicy": "OnFailure",
+                 "containers": [{"name": "app", "image": "i", "command": sh("sleep 5")}, second]},
+    }  # fmt: skip
+    told = verdict(simulate([documents], 60))
+    assert "app: At the end it has ended (Completed), and a Pod is not ready without all" in told
 
 
 def test_out_of_memory_names_the_limit(tmp_path: Any) -> None:

@@ -12,6 +12,8 @@ from podward.simulate.wording import duration
 
 _WHOLE_GRACE = 0.5
 """Who ends less than this before its SIGKILL did not end by itself."""
+_INTERRUPTED = 1.0
+_DEFAULT_PERIOD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +92,22 @@ def time_to_start(story: PodStory, own: ContainerStory) -> Iterator[str]:
         for life in own.lives
         if (startup or readiness) and (up := life.started if startup else life.ready) is not None
     ]
-    if took:
-        period = (startup and startup.periodSeconds) or 10
-        delay = (startup and startup.initialDelaySeconds) or 0
-        # The first attempt may come at the very end of the delay, and the last is threshold - 1 periods later.
-        threshold = math.ceil(max(max(took) - delay, 0) / period) + 1
-        yield (
-            f"took {duration(max(took))} to start when it was not killed first: a startupProbe with "
-            f"periodSeconds {period} and failureThreshold {threshold} covers that."
-        )
-    elif startup is not None:
-        gave_up = median((life.killed or life.ended or 0.0) - life.began for life in killed)
+    gave_up = median((life.killed or life.ended or 0.0) - life.began for life in killed)
+    if startup is not None:
+        otherwise = f"; when it does start, it takes {duration(median(took))}" if took else ""
         yield (
             f"had not started when its startupProbe gave up after {duration(gave_up)}: raise its "
-            f"failureThreshold, now {startup.failureThreshold or 3}."
+            f"failureThreshold, now {startup.failureThreshold or 3}{otherwise}."
         )
+    elif took and max(took) > gave_up:
+        # The first attempt may come at once, and the last is threshold - 1 periods later.
+        threshold = math.ceil(max(took) / _DEFAULT_PERIOD) + 1
+        yield (
+            f"took {duration(max(took))} to start when it was not killed first: a startupProbe with "
+            f"periodSeconds {_DEFAULT_PERIOD} and failureThreshold {threshold} covers that."
+        )
+    elif took:
+        return  # it had the time that it needs: something else is wrong with it
     else:
         allowed = duration(_allowed(own.container.livenessProbe))
         yield (
@@ -114,17 +117,18 @@ def time_to_start(story: PodStory, own: ContainerStory) -> Iterator[str]:
 
 
 def _never_up(own: ContainerStory, life: Life) -> bool:
+    """Readiness tells, if it is asked; else it is whether liveness failed from the first attempt on."""
     if life.cause == "startup":
         return True
     probe = own.container.livenessProbe
-    if life.cause != "liveness" or probe is None or life.failed is None:
+    if life.cause != "liveness" or probe is None or own.container.startupProbe is not None:
         return False
-    if own.container.startupProbe is not None:
-        return False
+    if own.container.readinessProbe is not None:
+        return life.ready is None
     first = (
         (probe.initialDelaySeconds or 0) + (probe.periodSeconds or 10) + (probe.timeoutSeconds or 1)
     )
-    return life.failed - life.began <= first
+    return life.failed is not None and life.failed - life.began <= first
 
 
 def _allowed(probe: core_v1.Probe | None) -> float:
@@ -198,12 +202,20 @@ def out_of_memory(story: PodStory, own: ContainerStory) -> Iterator[str]:
 def probe_without_answer(story: PodStory, own: ContainerStory) -> Iterator[str]:
     """Errors are discarded, whatever the threshold (2.3)."""
     for name in ("startup", "readiness", "liveness"):
-        errors = [f for f in own.failures if f.probe == name and f.errored]
+        errors = [f for f in own.failures if f.probe == name and f.errored and _lives_on(own, f.at)]
         if errors:
             yield (
                 f"cannot be asked by its {name} probe ({errors[-1].message}): an error is no failure, so "
                 "nothing ever follows from it; mend the probe."
             )
+
+
+def _lives_on(own: ContainerStory, at: float) -> bool:
+    """An attempt that the container's own end interrupts is an error too, and no mistake."""
+    return any(
+        life.began <= at and (life.ended is None or life.ended > at + _INTERRUPTED)
+        for life in own.lives
+    )
 
 
 def never_ready(story: PodStory, own: ContainerStory) -> Iterator[str]:

@@ -55,6 +55,7 @@ class Life:
     started: float | None = None
     """When it counted as started: at once, or when its startup probe had succeeded."""
     ready: float | None = None
+    """When it was first; not if it was being killed by then."""
     failed: float | None = None
     """The first failed attempt of those that killed it; None if its events were not written."""
     killed: float | None = None
@@ -327,14 +328,19 @@ def _explained(life: Life, held: Sequence[_Seen], evidence: _Evidence) -> Life:
         probed = life.started is not None and evidence.container.livenessProbe is not None
         verdict = "liveness" if probed else "startup"
         grace = grace_of(evidence.pod, evidence.container, verdict)
-        return replace(life, cause=verdict, killed=_when_killed(life, grace))
+        return _killed(life, verdict, _when_killed(life, grace))
     else:
         return life
-    life = replace(life, cause=cause, killed=killed)
+    life = _killed(life, cause, killed)
     if cause == "liveness" or cause == "startup":
         streak = _streak(cause, killed, evidence)
         life = replace(life, failed=streak[0].at if streak else None)
     return life
+
+
+def _killed(life: Life, cause: Cause, at: float | None) -> Life:
+    late = life.ready is not None and at is not None and life.ready > at
+    return replace(life, cause=cause, killed=at, ready=None if late else life.ready)
 
 
 def _said(life: Life, kills: Sequence[tuple[float, str]]) -> tuple[float, str] | None:

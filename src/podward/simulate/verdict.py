@@ -277,7 +277,11 @@ def _startup(own: ContainerStory) -> str:
 def _now(recording: Recording, story: PodStory, own: ContainerStory) -> str:
     """What it waits for, at the end of the watch."""
     status = status_of(story.last, own.name)
-    waiting = status.state.waiting if status is not None and status.state is not None else None
+    state = (status and status.state) or core_v1.ContainerState()
+    phase = story.last.status and story.last.status.phase
+    if state.terminated is not None and own.kind == "container" and phase == "Running":
+        return f"has ended ({state.terminated.reason}), and a Pod is not ready without all its containers"
+    waiting = state.waiting
     if waiting is None or story.changes[-1].type == "DELETED":
         return ""
     if waiting.reason in (None, "PodInitializing"):
@@ -386,10 +390,11 @@ def _facts(container: ContainerJudgement, pod: PodJudgement) -> Iterator[str]:
     if container.startup:
         yield f"{container.startup}."
     if container.unready is not None:
-        each = " each" if container.unready.count > 1 else ""
+        count = container.unready.count
+        often, each = ("once", "") if count == 1 else (f"{count} times", " each")
         yield (
-            f"out of service {times(container.unready.count, 'time')} by its readiness probe, for "
-            f"{_range(container.unready)}{each}, without a restart."
+            f"out of service {often} by its readiness probe, for {_range(container.unready)}{each}, "
+            "without a restart."
         )
     if container.restarts and container.away is not None:
         yield _away(container, container.away)
