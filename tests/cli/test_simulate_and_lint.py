@@ -159,6 +159,85 @@ spec:
 def test_lint_of_the_notes_pod() -> None:
     done = podward("lint", str(NOTE))
     assert done.returncode == 0
-    assert "noticed after 10-15 s" in done.stdout
+    assert done.stdout.splitlines()[:2] == [
+        "pod/test-liveness-exec",
+        "  spec.containers[0].livenessProbe",
+    ]
+    assert "    promises  a failure of liveness is noticed after 10-15 s" in done.stdout
     assert "[shell-hides-term]" in done.stdout
     assert podward("lint", str(NOTE), "--strict").returncode == 1
+
+
+def test_only_warnings_are_strict(tmp_path: Path) -> None:
+    file = tmp_path / "pod.yaml"
+    file.write_text(
+        POD
+        + "    readinessProbe: {httpGet: {port: 80}, failureThreshold: 1}\n    command: [server]\n"
+    )
+    done = podward("lint", str(file), "--strict")
+    assert done.returncode == 0
+    assert "    info      one answer slower than 1 s takes it out of service" in done.stdout
+
+
+def test_lint_reads_a_list_item_by_item(tmp_path: Path) -> None:
+    file = tmp_path / "list.yaml"
+    items = "".join(
+        f"- {{apiVersion: v1, kind: {kind}, metadata: {{name: {name}}}, "
+        "spec: {containers: [{name: c, image: i, command: [server]}]}}\n"
+        for kind, name in (("Pod", "one"), ("Service", "none"), ("Pod", "two"))
+    )
+    file.write_text("apiVersion: v1\nkind: List\nitems:\n" + items)
+    done = podward("lint", str(file))
+    assert done.returncode == 0
+    assert done.stdout == (
+        "pod/one\n  nothing to complain of\n\npod/two\n  nothing to complain of\n"
+    )
+
+
+def test_what_is_ignored_is_counted(tmp_path: Path) -> None:
+    file = tmp_path / "pod.yaml"
+    file.write_text(
+        POD.replace(
+            "{name: p}", "{name: p, annotations: {podward.dev/lint-ignore: shell-hides-term}}"
+        )
+        + "    command: [sh, -c, a; b]\n"
+    )
+    done = podward("lint", str(file), "--strict")
+    assert (done.returncode, done.stdout) == (0, "pod/p\n  nothing to complain of, 1 ignored\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "does not exist"),
+        ("a: [", "error parsing"),
+        ("- 1", "it is not an object"),
+        ("just words", "it is not an object"),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: x}\n", "nothing to lint: no Pod"),
+        (POD + "    livenessProbe: {tcpSocket: {port: [1]}}\n", "Pod/p"),
+        (POD + "    livenesProbe: {}\n", 'unknown field "spec.containers[0].livenesProbe"'),
+    ],
+    ids=["no file", "no YAML", "a list", "a word", "no Pod in it", "a wrong type", "an unknown field"],
+)  # fmt: skip
+def test_what_lint_cannot_read_is_said_in_a_line(
+    text: str | None, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.yaml"
+    if text is not None:
+        file.write_text(text)
+    done = podward("lint", str(file))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_the_verdict_is_in_the_json_too() -> None:
+    done = podward("simulate", str(NOTE), "--for", "2m", "-o", "json")
+    (verdict,) = json.loads(done.stdout)["verdict"]
+    (container,) = verdict["containers"]
+    assert verdict["name"] == "test-liveness-exec"
+    assert container["causes"] == [["its liveness probe failed", 1]]
+    assert container["noticed"]["median"] == pytest.approx(10, abs=0.1)
+    assert container["ending"]["median"] == pytest.approx(30, abs=0.1)
+    assert [one["id"] for one in verdict["advice"]] == ["handle-term", "ready-while-ill"]

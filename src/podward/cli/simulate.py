@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def command(
     for line in _OUTPUTS[output](recording):
         print(line)
     if plot is not None:
-        _draw(recording, plot)
+        _draw(recording, plot, seed)
     # The verdict is for people: it never stands in the way of what is read by programs.
     to_people = output in ("watch", "describe")
     print(
@@ -74,10 +75,10 @@ def command(
     )
 
 
-def _draw(recording: "Recording", path: Path) -> None:
+def _draw(recording: "Recording", path: Path, seed: int) -> None:
     from podward.simulate.picture import svg
 
-    picture = svg(recording)
+    picture = svg(recording, seed=seed)
     if path.suffix == ".svg":
         path.write_text(picture)
         return
@@ -131,13 +132,29 @@ def _describe(recording: "Recording") -> Iterator[str]:
 
 
 def _as_json(recording: "Recording") -> Iterator[str]:
+    from podward.simulate.verdict import judge
+
     changes = [
         {"at": round(c.at, 3), "type": c.type, "object": json.loads(_encoded(c.pod))}
         for c in recording.changes
     ]
     events = [json.loads(_encoded(event)) for event in recording.events.values()]
-    whole = {"seconds": recording.seconds, "changes": changes, "events": events}
+    whole = {
+        "seconds": recording.seconds,
+        "changes": changes,
+        "events": events,
+        "verdict": [_rounded(asdict(judgement)) for judgement in judge(recording)],
+    }
     yield json.dumps(whole, indent=2, ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Any:
+    """To the millisecond, at any depth."""
+    if isinstance(value, dict):
+        return {key: _rounded(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(held) for held in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 _OUTPUTS = {"watch": _watch, "trace": _trace, "json": _as_json, "describe": _describe}
