@@ -15,7 +15,6 @@ commands:
 """
 
 import asyncio
-import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,17 +22,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from podward.api.yaml_loader import ManifestError, load_all
 from podward.machinery.quantity import QuantityError, parse_quantity
 from podward.simulate.commands.network import http_answer, read_head
 from podward.simulate.commands.system import for_ever
 from podward.simulate.ports import Stream
 from podward.simulate.processes import Process, Program
+from podward.simulate.reading import DescriptionError, documents, fields, only_field, seconds
 from podward.simulate.world import World
-
-
-class BehaviourError(ValueError):
-    """The file says something that is no behaviour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +60,12 @@ def load(paths: Sequence[Path]) -> Callable[[World], None]:
     """What teaches a world the commands that the files describe."""
     behaviours: dict[str, Behaviour] = {}
     for path in paths:
-        try:
-            documents = list(load_all(path.read_bytes()))
-        except OSError as error:
-            raise BehaviourError(f"{path}: {error.strerror}") from None
-        except ManifestError as error:
-            raise BehaviourError(f"{path}: {error}") from None
-        for document in documents:
-            for name, described in _mapping(document, "commands", str(path)).items():
-                behaviours[name] = _behaviour(described, f"{path}: commands.{name}")
+        for document in documents(path):
+            described = only_field(document, "commands", str(path))
+            if not isinstance(described, dict):
+                raise DescriptionError(f"{path}: commands: expected an object")
+            for name, one in described.items():
+                behaviours[name] = _behaviour(one, f"{path}: commands.{name}")
 
     def prepare(world: World) -> None:
         world.programs |= {name: program(behaviour) for name, behaviour in behaviours.items()}
@@ -153,37 +145,14 @@ async def _grow(after: float) -> int:
 
 # ---- reading
 
-_DURATION = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$")
-
-
-def _seconds(value: Any, where: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    match = _DURATION.match(str(value))
-    if match is None or not str(value):
-        raise BehaviourError(f"{where}: {value!r} is no duration (90s, 5m, 1h30m)")
-    hours, minutes, rest = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + rest
-
-
-def _mapping(value: Any, name: str, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != {name} or not isinstance(value[name], dict):
-        raise BehaviourError(f"{where}: expected one field {name!r}")
-    return dict(value[name])
-
-
 _FIELDS = ("starts", "listens", "exits", "term", "prints", "memory")
 
 
 def _behaviour(value: Any, where: str) -> Behaviour:
-    if not isinstance(value, dict):
-        raise BehaviourError(f"{where}: expected an object")
-    unknown = set(value) - set(_FIELDS)
-    if unknown:
-        raise BehaviourError(f"{where}: unknown field {sorted(unknown)[0]!r}; known: {_FIELDS}")
+    value = fields(value, _FIELDS, where)
     term = value.get("term", {"code": 143})
     return Behaviour(
-        starts=_seconds(value.get("starts", 0), f"{where}.starts"),
+        starts=seconds(value.get("starts", 0), f"{where}.starts"),
         listens=tuple(
             _listens(one, f"{where}.listens[{i}]")
             for i, one in enumerate(value.get("listens") or ())
@@ -199,18 +168,18 @@ def _behaviour(value: Any, where: str) -> Behaviour:
 
 def _listens(value: Any, where: str) -> Listens:
     if not isinstance(value, dict) or not isinstance(value.get("port"), int):
-        raise BehaviourError(f"{where}: expected an object with a port")
+        raise DescriptionError(f"{where}: expected an object with a port")
     answers = value.get("answers") or {}
     if not isinstance(answers, dict) or not all(isinstance(c, int) for c in answers.values()):
-        raise BehaviourError(f"{where}.answers: expected path: status")
-    end = _seconds(value["to"], f"{where}.to") if "to" in value else None
-    return Listens(value["port"], _seconds(value.get("from", 0), f"{where}.from"), end, answers)
+        raise DescriptionError(f"{where}.answers: expected path: status")
+    end = seconds(value["to"], f"{where}.to") if "to" in value else None
+    return Listens(value["port"], seconds(value.get("from", 0), f"{where}.from"), end, answers)
 
 
 def _ends(value: Any, where: str) -> Ends:
     if not isinstance(value, dict) or not isinstance(value.get("code", 0), int):
-        raise BehaviourError(f"{where}: expected {{code: N, after: 5s}}")
-    return Ends(value.get("code", 0), _seconds(value.get("after", 0), f"{where}.after"))
+        raise DescriptionError(f"{where}: expected {{code: N, after: 5s}}")
+    return Ends(value.get("code", 0), seconds(value.get("after", 0), f"{where}.after"))
 
 
 def _memory(value: Any, where: str) -> float:
@@ -218,7 +187,7 @@ def _memory(value: Any, where: str) -> float:
     try:
         grows, limit = (float(parse_quantity(str(value[name]))) for name in ("grows", "limit"))
     except (KeyError, TypeError, QuantityError):
-        raise BehaviourError(
+        raise DescriptionError(
             f"{where}: expected {{grows: 10Mi, every: 1s, limit: 128Mi}}"
         ) from None
-    return limit / grows * _seconds(value.get("every", 1), f"{where}.every")
+    return limit / grows * seconds(value.get("every", 1), f"{where}.every")
