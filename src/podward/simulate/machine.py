@@ -60,8 +60,8 @@ class Machine:
         """The Podward that lives; None between a death and the next start."""
         self.ends: list[str] = []
         """Podward's parts that ended by themselves: what the user would find in the journal."""
-        self.missed: list[str] = []
-        """Faults that met nothing: the Pod or container was not there."""
+        self.remarks: list[str] = []
+        """Faults that met nothing, starts that failed."""
         self.jumps: list[tuple[float, float]] = []
         """(the loop's time, seconds) of each jump of the wall clock."""
         self._starts = 0
@@ -84,7 +84,7 @@ class Machine:
                 await cluster.start()
                 break
             except (ApiStatusError, StoreError) as error:
-                self.ends.append(f"start: {error!r}")
+                self.remarks.append(f"podward could not start: {error}")
                 await asyncio.sleep(_RESTART_SECONDS)
         self.cluster = cluster
         self._watching = asyncio.create_task(self._watch_over(cluster))
@@ -175,7 +175,7 @@ class Machine:
             loop.after_steps(fault.steps, lambda: self._strike(struck))
             await struck.wait()
         if self.cluster is None:
-            self.missed.append(f"kill podward at {fault.at:g}s: it was not running")
+            self.remarks.append(f"kill podward at {fault.at:g}s: it was not running")
             return
         await self.die()
         await asyncio.sleep(fault.down)
@@ -198,7 +198,7 @@ class Machine:
                 self.world.kill(container)
                 return
         verb = "oom" if fault.out_of_memory else "kill"
-        self.missed.append(f"{verb} {fault.pod}/{fault.container} at {fault.at:g}s: it did not run")
+        self.remarks.append(f"{verb} {fault.pod}/{fault.container} at {fault.at:g}s: it did not run")
 
     def _lose_sandbox(self, fault: LoseSandbox) -> None:
         for sandbox in self.world.sandboxes.values():
@@ -208,7 +208,7 @@ class Machine:
                         self.world.kill(container)
                 self.world.end_sandbox(sandbox)
                 return
-        self.missed.append(f"lose_sandbox {fault.pod} at {fault.at:g}s: there was none")
+        self.remarks.append(f"lose_sandbox {fault.pod} at {fault.at:g}s: there was none")
 
     async def _delete_pod(self, fault: DeletePod) -> None:
         pods = await self.outside.list(core_v1.Pod, field_selector=f"metadata.name={fault.pod}")
@@ -221,7 +221,7 @@ class Machine:
                 return
         except ApiError:
             pass  # it went away in this very moment
-        self.missed.append(f"delete {fault.pod} at {fault.at:g}s: there was no such Pod")
+        self.remarks.append(f"delete {fault.pod} at {fault.at:g}s: there was no such Pod")
 
 
 def _told(error: BaseException) -> str:

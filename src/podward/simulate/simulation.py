@@ -135,7 +135,7 @@ async def _run(
         await _until(seconds, machine.world, beside)
         recording.seconds = loop.time() - began
         recording.jumps = [(at - began, by) for at, by in machine.jumps]
-        recording.remarks = [*machine.missed, *(f"podward ended: {e}" for e in machine.ends)]
+        recording.remarks = [*machine.remarks, *(f"podward ended: {e}" for e in machine.ends)]
     finally:
         for task in beside:
             task.cancel()

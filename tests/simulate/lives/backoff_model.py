@@ -27,24 +27,30 @@ class Ladder:
 
     states: set[State] = field(default_factory=lambda: {None})
     exits: list[float] = field(default_factory=list)
-    killed: bool = False
-    """The latest exit was the kubelet's own doing: it may have looked before that."""
+    attempts: list[int] = field(default_factory=list)
+    """Of what started. A gap: one was made and never started, and pushed out the dead one that was kept."""
 
     def forget(self) -> None:
         """The kubelet died; and what it knew lived in memory only."""
         self.states = {None}
 
-    def exited(self, at: float, *, killed: bool) -> None:
+    def exited(self, at: float) -> None:
         self.exits.append(at)
-        self.killed = killed
 
-    def started(self, decided: float) -> float:
-        """A start was decided; how many seconds too early, 0 if the ladder permits it."""
+    def started(self, attempt: int, decided: float, *, killed: bool) -> float:
+        """A start was decided; how many seconds too early, 0 if the ladder permits it.
+
+        `killed`: the instance before was the kubelet's to kill, so it may have looked before that one ended.
+        """
+        self.attempts.append(attempt)
         if not self.exits:
             return 0.0
-        seen: list[float | None] = [self.exits[-1]]
-        if self.killed:
-            seen.append(self.exits[-2] if len(self.exits) > 1 else None)
+        recent = self.attempts[-3:]
+        seen: set[float | None] = {self.exits[-1]}
+        if killed:
+            seen.add(self.exits[-2] if len(self.exits) > 1 else None)
+            if recent[-1] - recent[0] >= len(recent):
+                seen.add(None)
         after: set[State] = set()
         early = LIMIT
         for state in self.states:

@@ -21,7 +21,9 @@ def never_two_of_one(machine: Watched, container: Container) -> Iterator[str]:
 
 def never_before_the_ladder(machine: Watched, container: Container) -> Iterator[str]:
     key = key_of(container)
-    early = machine.seen.ladder(key).started(machine.seen.decided[key])
+    seen = machine.seen
+    killed = seen.last_ended.get(key, "") in seen.asked_to_stop
+    early = seen.ladder(key).started(container.config.attempt, seen.decided[key], killed=killed)
     if early > 0:
         yield f"{named(container)} was restarted {early:.2f}s before its back-off was over"
 

@@ -68,7 +68,7 @@ async def _live(machine: Watched, scenario: Scenario) -> None:
     await machine.suffer(faults)
     wrong = await _calm(machine)
     machine.complain(iter(wrong))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)  # until what was written last has been read
     for rule in invariants.AT_END:
         machine.complain(rule(machine))
     reading.cancel()

@@ -70,6 +70,8 @@ class Seen:
     """The wall clock's time of the latest decision to start."""
     asked_to_stop: set[str] = field(default_factory=set)
     """Container IDs."""
+    last_ended: dict[Key, str] = field(default_factory=dict)
+    """Container ID."""
     counts: dict[Key, int] = field(default_factory=dict)
     """The highest restart count told."""
     ended: dict[str, str] = field(default_factory=dict)
@@ -153,8 +155,8 @@ class Watched(Machine):
                 self.complain(rule(self, container))
         elif event.type is ContainerEventType.DIED:
             self.seen.running.get(key, set()).discard(container.id)
-            killed = container.id in self.seen.asked_to_stop
-            self.seen.ladder(key).exited(now, killed=killed)
+            self.seen.ladder(key).exited(now)
+            self.seen.last_ended[key] = container.id
 
     async def read_statuses(self) -> None:
         """Every write of a Pod, until cancelled."""
