@@ -198,7 +198,9 @@ class Machine:
                 self.world.kill(container)
                 return
         verb = "oom" if fault.out_of_memory else "kill"
-        self.remarks.append(f"{verb} {fault.pod}/{fault.container} at {fault.at:g}s: it did not run")
+        self.remarks.append(
+            f"{verb} {fault.pod}/{fault.container} at {fault.at:g}s: it did not run"
+        )
 
     def _lose_sandbox(self, fault: LoseSandbox) -> None:
         for sandbox in self.world.sandboxes.values():

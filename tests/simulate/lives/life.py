@@ -14,7 +14,7 @@ from tests.simulate.lives.witness import Watched
 
 from podward.simulate import virtual_loop
 from podward.simulate.faults import schedule
-from podward.simulate.simulation import apply
+from podward.simulate.simulation import apply, in_memory
 
 CALM_SECONDS = 120
 """In which everything must have found back to the truth: more than a kubelet's own look at every Pod takes."""
@@ -51,7 +51,7 @@ def live(scenario: Scenario) -> list[str]:
 
 def lived(scenario: Scenario) -> Watched:
     async def main() -> Watched:
-        with tempfile.TemporaryDirectory(prefix="podward-life-") as folder:
+        with tempfile.TemporaryDirectory(prefix="podward-life-", dir=in_memory()) as folder:
             machine = Watched(Path(folder), scenario.seed, invariants.RULES)
             await _live(machine, scenario)
             return machine
