@@ -36,6 +36,13 @@ def nothing_starts_that_was_deleted(machine: Watched, container: Container) -> I
         yield f"{named(container)} is started, and the kubelet knew that its Pod was deleted"
 
 
+def nothing_starts_that_is_over(machine: Watched, container: Container) -> Iterator[str]:
+    """spec/health.md 5.1: a terminal phase is never left."""
+    phase = machine.seen.phases.get(container.sandbox.config.pod_uid, "")
+    if phase in ("Succeeded", "Failed"):
+        yield f"{named(container)} is started, and its Pod is {phase}"
+
+
 # ---- when a Pod was written
 
 
@@ -85,7 +92,7 @@ def start_time_never_changes(machine: Watched, pod: core_v1.Pod) -> Iterator[str
 
 RULES = Rules(
     at_start=(never_two_of_one, never_before_the_ladder),
-    at_asking=(nothing_starts_that_was_deleted,),
+    at_asking=(nothing_starts_that_was_deleted, nothing_starts_that_is_over),
     at_status=(
         restart_counts_never_fall,
         ready_only_while_it_runs,
@@ -216,7 +223,45 @@ def _past_its_deadline(machine: Watched, pod: core_v1.Pod) -> Iterator[str]:
         yield f"{name_of(pod)} is {age:.0f}s old and its deadline was {limit}s"
 
 
-WHEN_CALM = (nothing_runs_unwanted, deletions_end, statuses_are_true, what_shall_run_runs)
+def probes_are_heeded(machine: Watched, pods: list[core_v1.Pod]) -> Iterator[str]:
+    """Of those whose answer never changes: a sick container is killed, a ready one is ready."""
+    for pod in pods:
+        if is_over(pod):
+            continue
+        told = {one.name: one for one in statuses(pod)}
+        for container in (*init_containers(pod), *containers(pod)):
+            newest, one = machine.newest(uid_of(pod), container.name), told.get(container.name)
+            if newest is not None and newest.state is ContainerState.RUNNING and one is not None:
+                yield from _unheeded(machine, container, newest, one)
+
+
+def _unheeded(
+    machine: Watched, container: core_v1.Container, newest: Container, one: core_v1.ContainerStatus
+) -> Iterator[str]:
+    startup = _answer(container.startupProbe)
+    liveness, readiness = _answer(container.livenessProbe), _answer(container.readinessProbe)
+    if startup is True and not one.started:
+        yield f"{named(newest)} is not told started, and its startup probe succeeds"
+    sick = startup is False or (liveness is False and (startup or container.startupProbe is None))
+    if sick and machine.seen.began_at[newest.id] < machine.calm_since:
+        yield f"{named(newest)} still runs, and a probe that would have it killed fails"
+    if one.started and readiness is not None and bool(one.ready) is not readiness:
+        yield f"{named(newest)} is told ready={one.ready}, and its probe says {readiness}"
+
+
+def _answer(probe: core_v1.Probe | None) -> bool | None:
+    """None: it depends."""
+    command = (probe.exec.command if probe is not None and probe.exec is not None else None) or [""]
+    return {"true": True, "false": False, "sleep": False}.get(command[0])
+
+
+WHEN_CALM = (
+    nothing_runs_unwanted,
+    deletions_end,
+    statuses_are_true,
+    what_shall_run_runs,
+    probes_are_heeded,
+)
 
 
 def comes_back(pod: core_v1.Pod, container: core_v1.Container, code: int) -> bool:

@@ -66,6 +66,7 @@ async def _live(machine: Watched, scenario: Scenario) -> None:
     for document in scenario.manifests:
         await apply(machine.outside, document, "default")
     await machine.suffer(faults)
+    machine.calm_since = asyncio.get_running_loop().time()
     wrong = await _calm(machine)
     machine.complain(iter(wrong))
     await asyncio.sleep(0.01)  # until what was written last has been read

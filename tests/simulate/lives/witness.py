@@ -70,6 +70,8 @@ class Seen:
     """The wall clock's time of the latest decision to start."""
     asked_to_stop: set[str] = field(default_factory=set)
     """Container IDs."""
+    began_at: dict[str, float] = field(default_factory=dict)
+    """Container ID -> the loop's time."""
     last_ended: dict[Key, str] = field(default_factory=dict)
     """Container ID."""
     counts: dict[Key, int] = field(default_factory=dict)
@@ -109,6 +111,8 @@ class Watched(Machine):
         self.rules = rules
         self.seen = Seen()
         self.problems: list[str] = []
+        self.calm_since = float("inf")
+        """The loop's time at which the last fault was over."""
         self.world.listeners.append(self._happened)
 
     def complain(self, texts: Iterator[str]) -> None:
@@ -151,6 +155,7 @@ class Watched(Machine):
         key, now = key_of(container), self.clock.now().timestamp()
         if event.type is ContainerEventType.STARTED:
             self.seen.running.setdefault(key, set()).add(container.id)
+            self.seen.began_at[container.id] = asyncio.get_running_loop().time()
             for rule in self.rules.at_start:
                 self.complain(rule(self, container))
         elif event.type is ContainerEventType.DIED:
