@@ -6,6 +6,7 @@ opposite, tasks that wake each other for ever while no time passes (`Standstill`
 """
 
 import asyncio
+import gc
 import math
 import selectors
 from collections import deque
@@ -31,8 +32,15 @@ STEPS_AT_ONE_MOMENT = 2_000_000
 """Beyond this nothing can be meant: a busy minute of a cluster takes some thousand."""
 
 
+STEPS_BETWEEN_COLLECTIONS = 100_000
+
+
 class _Steps(deque[Any]):
-    """The loop's queue of what is ready, one step taken at a time; it counts them."""
+    """The loop's queue of what is ready, one step taken at a time; it counts them.
+
+    Garbage is collected after so many of them, and not when Python sees fit: generators that are found then are
+    closed in steps of their own, and each step must come when it came the last time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +53,8 @@ class _Steps(deque[Any]):
         if self.taken >= self.limit:
             self.limit += STEPS_AT_ONE_MOMENT  # for those who clean up
             raise Standstill(f"{STEPS_AT_ONE_MOMENT} steps were taken while no time passed")
+        if self.taken % STEPS_BETWEEN_COLLECTIONS == 0:
+            gc.collect()
         if self.alarms and self.taken >= self.alarms[0][0]:
             self.alarms.pop(0)[1]()
         return super().popleft()
@@ -131,6 +141,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         # Not returned: a runner formats its main task, and so the result, on its way out.
         results.append(await main)
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(boxed())
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(boxed())
+    finally:
+        if collects:
+            gc.enable()
     return results[0]

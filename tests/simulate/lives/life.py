@@ -27,6 +27,8 @@ class Scenario:
     manifests: list[dict[str, Any]]
     faults: list[dict[str, Any]]
     seed: int = 0
+    seconds: float = 60.0
+    """How long it goes on at least, before it is asked what came of it."""
 
     def as_yaml(self) -> tuple[str, str]:
         return (
@@ -65,7 +67,7 @@ async def _live(machine: Watched, scenario: Scenario) -> None:
     await machine.boot()
     for document in scenario.manifests:
         await apply(machine.outside, document, "default")
-    await machine.suffer(faults)
+    await asyncio.gather(machine.suffer(faults), asyncio.sleep(scenario.seconds))
     machine.calm_since = asyncio.get_running_loop().time()
     wrong = await _calm(machine)
     machine.complain(iter(wrong))

@@ -47,13 +47,14 @@ class Edge:
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
         self._rates: list[Rates] = []
-        self._open: set[Callable[[], None]] = set()
+        self._open: dict[int, Callable[[], None]] = {}
+        self._opened = 0
 
     def begin(self, rates: Rates) -> None:
         """Several may be in force at once; each has its own dice."""
         self._rates.append(rates)
         if rates.unavailable:
-            for break_off in list(self._open):
+            for break_off in list(self._open.values()):
                 break_off()
 
     def end(self, rates: Rates) -> None:
@@ -61,8 +62,14 @@ class Edge:
 
     def opened(self, break_off: Callable[[], None]) -> Callable[[], None]:
         """Something long is open: `break_off` ends it. Returns what says that it was closed."""
-        self._open.add(break_off)
-        return lambda: self._open.discard(break_off)
+        self._opened += 1
+        number = self._opened
+        self._open[number] = break_off
+
+        def closed() -> None:
+            self._open.pop(number, None)
+
+        return closed
 
     async def call(
         self,

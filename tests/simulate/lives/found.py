@@ -1,0 +1,59 @@
+"""What lives by dice brought to light: each a manifest and a schedule of faults in `tests/seeds/`, lived again.
+
+`podward simulate tests/seeds/NAME.pod.yaml --faults tests/seeds/NAME.faults.yaml` shows it to people.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulate.lives.life import Scenario
+
+from podward.simulate.reading import documents
+
+FOLDER = Path(__file__).resolve().parents[2] / "seeds"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    seed: int
+    """Of the life in which it was met first, as seeds were then."""
+    says: str
+    """A part of the complaint, as the invariant puts it."""
+    wrong: str
+    """The defect; for those that are cured, and the cure."""
+
+
+CURED: dict[str, Found] = {}
+"""Must be lived without a complaint."""
+
+KNOWN: dict[str, Found] = {
+    "ladder-forgotten": Found(
+        47, "before its back-off was over",
+        "pruning removes the only dead instance of a container that this turn did not start anew, "
+        "so that its next kill finds no exited instance: restarted at once, ladder untouched (4.4, 4.5)",
+    ),
+    "clock-set-back": Found(
+        46, "other of it still runs",
+        "the newest instance is the one created last by the wall clock; set back, it names a dead one",
+    ),
+    "sweep-ends-podward": Found(
+        1482, "podward ended by itself",
+        "a store that fails while old events are swept ends the whole server",
+    ),
+    "restarted-after-its-end": Found(
+        54, "is started, and its Pod is Failed",
+        "a restarted kubelet does not know that the Pod is over: a new sandbox, and a container whose "
+        "own policy is Never starts again (5.1)",
+    ),
+    "pending-for-ever": Found(
+        3067, "neither runs nor waits nor is done",
+        "policy Never, sandbox lost before the first regular container: nothing is started any more and "
+        "the phase stays Pending",
+    ),
+}  # fmt: skip
+"""Not cured yet: must still be met. Whoever cures one moves its row to CURED."""
+
+
+def scenario(name: str) -> Scenario:
+    (faults,) = documents(FOLDER / f"{name}.faults.yaml")
+    return Scenario(list(documents(FOLDER / f"{name}.pod.yaml")), faults["faults"])
