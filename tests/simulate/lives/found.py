@@ -41,9 +41,14 @@ KNOWN: dict[str, Found] = {
         "a store that fails while old events are swept ends the whole server",
     ),
     "restarted-after-its-end": Found(
-        54, "is started, and its Pod is Failed",
+        54, "is started, and its Pod is",
         "a restarted kubelet does not know that the Pod is over: a new sandbox, and a container whose "
         "own policy is Never starts again (5.1)",
+    ),
+    "never-probed-again": Found(
+        1143, "is told ready=False, and its probe says True",
+        "a probe worker that left because its container is over is not made anew when a new sandbox has "
+        "that container started all the same (2.1): never ready again",
     ),
     "pending-for-ever": Found(
         3067, "neither runs nor waits nor is done",
