@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from tests.simulate.lives.draws import ByHypothesis
-from tests.simulate.lives.found import CURED, KNOWN, scenario
+from tests.simulate.lives.found import CURED, FOLDER, KNOWN, scenarios
 from tests.simulate.lives.life import Scenario, drawn, live, of_seed
 
 LIVES = int(os.environ.get("PODWARD_FUZZ_SEEDS", "2000"))
@@ -39,13 +39,14 @@ def unknown(lived: Scenario) -> list[str]:
 
 @pytest.mark.parametrize("name", CURED)
 def test_what_was_found_once_stays_cured(name: str) -> None:
-    assert live(scenario(name)) == []
+    assert [problem for lived in scenarios(name) for problem in live(lived)] == []
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_what_is_known_and_not_cured_is_still_met(name: str) -> None:
     """Fails when somebody cured it: move the row to CURED then."""
-    assert any(KNOWN[name].says in problem for problem in live(scenario(name)))
+    problems = [problem for lived in scenarios(name) for problem in live(lived)]
+    assert any(KNOWN[name].says in problem for problem in problems)
 
 
 @pytest.mark.timeout(3600)
@@ -85,3 +86,10 @@ def test_a_seed_is_the_same_life_whatever_the_hashes() -> None:
     ]  # fmt: skip
     assert told[0] == told[1]
     assert len(set(told[0].split())) == 20
+
+
+def test_every_row_has_its_files_and_every_file_its_row() -> None:
+    rows = CURED | KNOWN
+    assert {path.name.split(".")[0] for path in FOLDER.glob("*.yaml")} == set(rows)
+    table = (FOLDER / "README.md").read_text()
+    assert [name for name in rows if f"| `{name}` | {rows[name].seed} |" not in table] == []

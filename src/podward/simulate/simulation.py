@@ -25,7 +25,7 @@ from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 from podward.simulate import virtual_loop
 from podward.simulate.faults.schedule import Fault
-from podward.simulate.machine import Machine
+from podward.simulate.machine import EPOCH, Machine
 from podward.simulate.world import World
 
 _WARM_UP_SECONDS = 60.0
@@ -206,4 +206,4 @@ def _uid(pod: core_v1.Pod) -> str:
     return (pod.metadata and pod.metadata.uid) or ""
 
 
-__all__ = ["ApiStatusError", "PodChange", "Recording", "apply", "simulate"]
+__all__ = ["EPOCH", "ApiStatusError", "PodChange", "Recording", "apply", "simulate"]
