@@ -70,6 +70,11 @@ KNOWN: dict[str, Found] = {
         "a probe worker that left because its container is over is not made anew when a new sandbox has "
         "that container started all the same (2.1): never ready again",
     ),
+    "failed-and-started": Found(
+        4721, "still runs, and its Pod is over or gone",
+        "killed between creating and starting a container whose last run ended with 0, the kubelet comes "
+        "back, tells the phase Failed (5.1: it may start) and then starts it",
+    ),
     "pending-for-ever": Found(
         3067, "neither runs nor waits nor is done",
         "policy Never, sandbox lost before the first regular container: nothing is started any more and "
