@@ -11,7 +11,8 @@ from lightkube.models import core_v1
 from podward.api.yaml_loader import load_all
 from podward.probes.health_messages import CHECK, ServingStatus
 from podward.simulate.answers import Listens, OverTime, RpcError, Span
-from podward.simulate.behaviour import BehaviourError, load
+from podward.simulate.behaviour import load
+from podward.simulate.reading import DescriptionError
 from podward.simulate.simulation import Recording, simulate
 from podward.simulate.world import World
 
@@ -471,7 +472,7 @@ def test_a_health_service_knows_check_and_what_was_described() -> None:
 def test_what_is_no_behaviour_is_refused_with_its_path(
     text: str, said: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BehaviourError) as raised:
+    with pytest.raises(DescriptionError) as raised:
         behaviour(tmp_path, text)
     assert str(raised.value).startswith(str(tmp_path / "is.yaml"))
     assert said in str(raised.value)

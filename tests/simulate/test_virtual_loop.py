@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from podward.simulate.virtual_loop import ClosedWorld, Deadlock, run
+from podward.simulate import virtual_loop
+from podward.simulate.virtual_loop import ClosedWorld, Deadlock, Standstill, VirtualLoop, run
 
 
 def test_hours_pass_at_once_and_in_order() -> None:
@@ -56,3 +57,41 @@ def test_a_timeout_is_a_timer_like_any_other() -> None:
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 30.0
+
+
+def test_steps_without_end_at_one_moment_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual_loop, "STEPS_AT_ONE_MOMENT", 1000)
+
+    async def main() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(Standstill, match="1000 steps"):
+        run(main())
+
+
+def test_many_steps_are_fine_if_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual_loop, "STEPS_AT_ONE_MOMENT", 100)
+
+    async def main() -> None:
+        for _ in range(1000):
+            await asyncio.sleep(1)
+
+    run(main())
+
+
+def test_something_can_be_done_between_any_two_steps() -> None:
+    async def main() -> list[str]:
+        loop, said = asyncio.get_running_loop(), list[str]()
+        assert isinstance(loop, VirtualLoop)
+
+        async def count() -> None:
+            for i in range(4):
+                said.append(str(i))
+                await asyncio.sleep(0)
+
+        loop.after_steps(3, lambda: said.append("now"))
+        await count()
+        return said
+
+    assert run(main()) == ["0", "1", "2", "now", "3"]

@@ -1,10 +1,10 @@
 """`podward simulate`: manifests in a whole cluster, in virtual time; what would happen, in a second."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--plot", type=click.Path(path_type=Path), default=None, metavar="FILE.svg")
 @click.option("--behaviour", "behaviours", multiple=True, metavar="FILE", help="What commands do.")
+@click.option(
+    "--faults", "faults", multiple=True, metavar="FILE", help="What goes wrong, and when."
+)
 @click.option("-n", "--namespace", default="default")
 def command(
     files: tuple[str, ...],
@@ -40,31 +43,39 @@ def command(
     output: str,
     plot: Path | None,
     behaviours: tuple[str, ...],
+    faults: tuple[str, ...],
     namespace: str,
 ) -> None:
     """Run manifests exactly as written in virtual time and show what happens."""
     from podward.api.errors import ApiStatusError
     from podward.client.base import ApiError
-    from podward.simulate.behaviour import BehaviourError, load
+    from podward.simulate import behaviour
+    from podward.simulate.faults import schedule
     from podward.simulate.processes import CannotSimulate
+    from podward.simulate.reading import DescriptionError
     from podward.simulate.simulation import simulate
     from podward.simulate.verdict import verdict
-    from podward.simulate.virtual_loop import ClosedWorld, Deadlock
+    from podward.simulate.virtual_loop import ClosedWorld, Deadlock, Standstill
 
     if plot is not None and plot.suffix not in (".svg", ".png"):
         raise CliError(f"cannot draw {plot}: its name must end in .svg or .png")
+    if faults:  # what Podward says of them is expected: the recording is what is asked for
+        logging.getLogger("podward").setLevel(logging.CRITICAL)
     documents = manifests.read(files)
     try:
-        prepare = load([Path(name) for name in behaviours])
         recording = simulate(
-            documents, seconds(span), seed=seed, namespace=namespace, prepare=prepare
-        )
+            documents, seconds(span), seed=seed, namespace=namespace,
+            prepare=behaviour.load([Path(name) for name in behaviours]),
+            faults=schedule.load([Path(name) for name in faults]),
+        )  # fmt: skip
     except (ApiError, ApiStatusError) as error:
         raise CliError(f"the server refuses it: {error.status.message}") from None
-    except (BehaviourError, CannotSimulate, Deadlock, ClosedWorld) as error:
+    except (DescriptionError, CannotSimulate, Deadlock, Standstill, ClosedWorld) as error:
         raise CliError(f"cannot simulate: {error}") from None
     for line in _OUTPUTS[output](recording):
         print(line)
+    for remark in recording.remarks:
+        print(remark, file=sys.stderr)
     if plot is not None:
         _draw(recording, plot, seed)
     # The verdict is for people: it never stands in the way of what is read by programs.
@@ -97,7 +108,7 @@ def _watch(recording: "Recording") -> Iterator[str]:
     table: Table | None = None
     shown: dict[str, list[str]] = {}
     for change in recording.changes:
-        now = recording.began + timedelta(seconds=change.at)
+        now = recording.moment_of(change.at)
         row = SCHEME.of_type(type(change.pod))
         printed = table_of(row, [change.pod], now, metadata={}, include="None")
         rows = json.loads(_json(printed["rows"]))
@@ -121,7 +132,7 @@ def _trace(recording: "Recording") -> Iterator[str]:
 def _describe(recording: "Recording") -> Iterator[str]:
     from podward.cli.describers import pod as describer
 
-    now = recording.began + timedelta(seconds=recording.seconds)
+    now = recording.moment_of(recording.seconds)
     events = [json.loads(_encoded(event)) for event in recording.events.values()]
     texts = []
     for uid in recording.pods():

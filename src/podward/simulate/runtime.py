@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerEvent,
-    ContainerEventType,
     ContainerState,
     ContainerStatus,
     CreateContainerError,
@@ -71,13 +70,7 @@ class SimulatedRuntime:
         if sandbox is None or sandbox.state is SandboxState.NOT_READY:
             return
         await asyncio.gather(*(self.stop_container(c.id, 0) for c in self._of(sandbox)))
-        sandbox.state = SandboxState.NOT_READY
-        for listener in self.world.listeners:
-            listener(
-                ContainerEvent(
-                    sandbox.config.pod_uid, ContainerEventType.SANDBOX_CHANGED, sandbox.id
-                )
-            )
+        self.world.end_sandbox(sandbox)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
         await self.stop_pod_sandbox(sandbox_id)

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,23 +18,16 @@ from lightkube.models import core_v1
 from podward.api import codec
 from podward.api.errors import ApiStatusError, bad_request
 from podward.api.scheme import SCHEME
-from podward.apiserver.authentication import Authenticator
-from podward.apiserver.version import FOLLOWS
+from podward.client.base import Client
 from podward.client.informer import Informer
 from podward.cluster import Cluster
-from podward.kubelet.node import NodeFacts
-from podward.machinery.clock import LoopClock
+from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 from podward.simulate import virtual_loop
-from podward.simulate.ports import SimulatedNetwork
-from podward.simulate.runtime import SimulatedRuntime
+from podward.simulate.faults.schedule import Fault
+from podward.simulate.machine import EPOCH, Machine
 from podward.simulate.world import World
-from podward.store.memory import MemoryStore
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""When every simulation begins."""
-NODE_NAME = "node-1"
-NODE_IP = "10.42.0.1"
 _WARM_UP_SECONDS = 60.0
 """How long the cluster stands before the first manifest comes: a kubelet that just began spreads its probes."""
 
@@ -66,9 +59,24 @@ class Recording:
     """By UID, in their last form, in the order of their first."""
     said: list[Said] = field(default_factory=list)
     """Each time that an event was written."""
+    jumps: list[tuple[float, float]] = field(default_factory=list)
+    """(at, seconds) of each jump of the wall clock."""
+    remarks: list[str] = field(default_factory=list)
+    """What became of the faults that were asked for, if it is not seen elsewhere."""
+
+    def moment_of(self, seconds: float) -> datetime:
+        """What the wall clock showed then."""
+        jumped = sum(by for at, by in self.jumps if at <= seconds)
+        return self.began + timedelta(seconds=seconds + jumped)
 
     def seconds_of(self, moment: datetime) -> float:
-        return (moment - self.began).total_seconds()
+        """When the wall clock showed that; the earliest time, if a jump back made it show it twice."""
+        jumped = 0.0
+        for at, by in self.jumps:
+            if moment < self.began + timedelta(seconds=at + jumped):
+                break
+            jumped += by
+        return (moment - self.began).total_seconds() - jumped
 
     def pods(self) -> list[str]:
         """UIDs, in the order in which they appeared."""
@@ -90,67 +98,64 @@ def simulate(
     namespace: str = "default",
     prepare: Callable[[World], None] | None = None,
     script: Script | None = None,
+    faults: Sequence[Fault] = (),
 ) -> Recording:
     """Raises `ApiStatusError` for a manifest the server refuses, `CannotSimulate` for what nobody described."""
 
     async def main() -> Recording:
-        with tempfile.TemporaryDirectory(prefix="podward-simulate-", dir=_in_memory()) as folder:
-            return await _run(documents, seconds, seed, namespace, Path(folder), prepare, script)
+        with tempfile.TemporaryDirectory(prefix="podward-simulate-", dir=in_memory()) as folder:
+            machine = Machine(Path(folder), seed, strict=True)
+            if prepare is not None:
+                prepare(machine.world)
+            return await _run(machine, documents, seconds, namespace, script, faults)
 
     return virtual_loop.run(main())
 
 
-def _in_memory() -> str | None:
+def in_memory() -> str | None:
     """Volumes of a simulation are real files: where files cost least, if there is such a place."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 async def _run(
+    machine: Machine,
     documents: Sequence[dict[str, Any]],
     seconds: float,
-    seed: int,
     namespace: str,
-    folder: Path,
-    prepare: Callable[[World], None] | None,
     script: Script | None,
+    faults: Sequence[Fault],
 ) -> Recording:
-    clock = LoopClock(EPOCH)
-    world = World(clock, Entropy(seed), strict=True)
-    if prepare is not None:
-        prepare(world)
-    cluster = build(world, folder, seed)
-    runtime = cluster.runtime
-    await runtime.start()
-    await cluster.start()
+    await machine.boot()
     await asyncio.sleep(_WARM_UP_SECONDS)
-    recording = Recording(clock.now())
-    watching = asyncio.create_task(_record(cluster, recording))
+    loop = asyncio.get_running_loop()
+    began, recording = loop.time(), Recording(machine.clock.now())
+    beside = [asyncio.create_task(_record(machine.outside, machine.clock, recording))]
     await asyncio.sleep(0)
-    beside: asyncio.Task[Any] | None = None
     try:
         for document in documents:
-            await apply(cluster, document, namespace)
+            await apply(machine.outside, document, namespace)
         if script is not None:
-            beside = asyncio.create_task(script(cluster))
-        await _until(seconds, world, watching, beside)
-        recording.seconds = recording.seconds_of(clock.now())
+            assert machine.cluster is not None
+            beside.append(asyncio.create_task(script(machine.cluster)))
+        beside.append(asyncio.create_task(machine.suffer(faults)))
+        await _until(seconds, machine.world, beside)
+        recording.seconds = loop.time() - began
+        recording.jumps = [(at - began, by) for at, by in machine.jumps]
+        recording.remarks = [*machine.remarks, *(f"podward ended: {e}" for e in machine.ends)]
     finally:
-        for task in filter(None, (watching, beside)):
+        for task in beside:
             task.cancel()
-        await asyncio.gather(*filter(None, (watching, beside)), return_exceptions=True)
-        await cluster.stop(stop_pods=False)
-        await runtime.close()
-    if world.problem is not None:
-        raise world.problem
+        await asyncio.gather(*beside, return_exceptions=True)
+        await machine.die()
+    if machine.world.problem is not None:
+        raise machine.world.problem
     return recording
 
 
-async def _until(
-    seconds: float, world: World, watching: "asyncio.Task[None]", beside: "asyncio.Task[Any] | None"
-) -> None:
+async def _until(seconds: float, world: World, beside: Sequence["asyncio.Task[Any]"]) -> None:
     troubled = asyncio.ensure_future(world.troubled.wait())
     deadline = asyncio.get_running_loop().time() + seconds
-    waits: set[asyncio.Future[Any]] = {troubled, watching, *({beside} if beside else ())}
+    waits: set[asyncio.Future[Any]] = {troubled, *beside}
     try:
         while (left := deadline - asyncio.get_running_loop().time()) > 0:
             done, waits = await asyncio.wait(
@@ -164,27 +169,7 @@ async def _until(
         troubled.cancel()
 
 
-def build(world: World, folder: Path, seed: int) -> Cluster:
-    """The cluster of a simulation, not started yet."""
-    return Cluster(
-        store=MemoryStore(),
-        runtime=SimulatedRuntime(world),
-        clock=world.clock,
-        entropy=Entropy(seed + 1),
-        network=SimulatedNetwork(world.ports),
-        root=folder,
-        facts=NodeFacts(
-            name=NODE_NAME,
-            ip=NODE_IP,
-            capacity={"cpu": "2", "memory": "4Gi", "pods": "110"},
-            kubelet_version=f"v{FOLLOWS}",
-            runtime_version="simulated://1",
-        ),
-        authenticate=Authenticator({}),
-    )
-
-
-async def apply(cluster: Cluster, document: dict[str, Any], namespace: str) -> None:
+async def apply(client: Client, document: dict[str, Any], namespace: str) -> None:
     """Create what the manifest describes."""
     row = SCHEME.of_kind(str(document.get("apiVersion")), str(document.get("kind")))
     if row is None:
@@ -194,10 +179,10 @@ async def apply(cluster: Cluster, document: dict[str, Any], namespace: str) -> N
     if row.namespaced:
         metadata.setdefault("namespace", namespace)
     obj, _ = codec.decode_builtins({**document, "metadata": metadata}, row, "Strict")
-    await cluster.client.create(obj)
+    await client.create(obj)
 
 
-async def _record(cluster: Cluster, recording: Recording) -> None:
+async def _record(client: Client, clock: Clock, recording: Recording) -> None:
     """Every change of every Pod, and every event."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -211,9 +196,9 @@ async def _record(cluster: Cluster, recording: Recording) -> None:
             recording.events[event.metadata.uid or ""] = event
             recording.said.append(Said(loop.time() - began, event))
 
-    clock, dice = cluster.clock, Entropy(0)
-    pods = Informer(cluster.client, core_v1.Pod, clock=clock, entropy=dice)
-    events = Informer(cluster.client, core_v1.Event, clock=clock, entropy=dice)
+    dice = Entropy(0)
+    pods = Informer(client, core_v1.Pod, clock=clock, entropy=dice)
+    events = Informer(client, core_v1.Event, clock=clock, entropy=dice)
     await asyncio.gather(pods.run(pod_changed), events.run(event_changed))
 
 
@@ -221,4 +206,4 @@ def _uid(pod: core_v1.Pod) -> str:
     return (pod.metadata and pod.metadata.uid) or ""
 
 
-__all__ = ["ApiStatusError", "PodChange", "Recording", "apply", "build", "simulate"]
+__all__ = ["EPOCH", "ApiStatusError", "PodChange", "Recording", "apply", "simulate"]

@@ -1,13 +1,16 @@
 """An event loop whose time jumps to the next timer: hours pass in milliseconds, twice the same.
 
 Closed world: whoever asks this loop for a thread, a process, a name or a socket gets an error at once, and
-when everything waits and no timer is left, that is an error too (`Deadlock`), never a hang.
+when everything waits and no timer is left, that is an error too (`Deadlock`), never a hang. So is the
+opposite, tasks that wake each other for ever while no time passes (`Standstill`).
 """
 
 import asyncio
+import gc
 import math
 import selectors
-from collections.abc import Coroutine, Mapping
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -17,15 +20,52 @@ class Deadlock(RuntimeError):
     """Everything waits and nothing will ever wake it."""
 
 
+class Standstill(RuntimeError):
+    """Steps without end at one moment: time cannot pass."""
+
+
 class ClosedWorld(RuntimeError):
     """Virtual time cannot wait for the real world."""
+
+
+STEPS_AT_ONE_MOMENT = 2_000_000
+"""Beyond this nothing can be meant: a busy minute of a cluster takes some thousand."""
+
+
+STEPS_BETWEEN_COLLECTIONS = 100_000
+
+
+class _Steps(deque[Any]):
+    """The loop's queue of what is ready, one step taken at a time; it counts them.
+
+    Garbage is collected after so many of them, and not when Python sees fit: generators that are found then are
+    closed in steps of their own, and each step must come when it came the last time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+        self.limit = STEPS_AT_ONE_MOMENT
+        self.alarms: list[tuple[int, Callable[[], None]]] = []
+
+    def popleft(self) -> Any:
+        self.taken += 1
+        if self.taken >= self.limit:
+            self.limit += STEPS_AT_ONE_MOMENT  # for those who clean up
+            raise Standstill(f"{STEPS_AT_ONE_MOMENT} steps were taken while no time passed")
+        if self.taken % STEPS_BETWEEN_COLLECTIONS == 0:
+            gc.collect()
+        if self.alarms and self.taken >= self.alarms[0][0]:
+            self.alarms.pop(0)[1]()
+        return super().popleft()
 
 
 class _JumpingSelector(selectors.BaseSelector):
     """Never waits: a timeout is answered by moving the loop's time forward by that much."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: _Steps) -> None:
         self.time = 0.0
+        self._steps = steps
         self._map: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -43,6 +83,7 @@ class _JumpingSelector(selectors.BaseSelector):
         if timeout > 0:
             # After months a nanosecond is less than what a float can add: time must move all the same.
             self.time = max(self.time + timeout, math.nextafter(self.time, math.inf))
+            self._steps.limit = self._steps.taken + STEPS_AT_ONE_MOMENT
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -51,13 +92,20 @@ class _JumpingSelector(selectors.BaseSelector):
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+        self._steps = _Steps()
+        self._jumping = _JumpingSelector(self._steps)
         super().__init__(self._jumping)
+        self._ready = self._steps  # what asyncio's own loop takes its next step from
         # Timers due within this are run together. Zero would spin on rounding; a nanosecond will not.
         self._clock_resolution = 1e-9
 
     def time(self) -> float:
         return self._jumping.time
+
+    def after_steps(self, count: int, do: Callable[[], None]) -> None:
+        """Call `do` before the step that comes `count` steps from now: between any two awaits of anybody."""
+        self._steps.alarms.append((self._steps.taken + max(count, 1), do))
+        self._steps.alarms.sort(key=lambda alarm: alarm[0])
 
     def run_in_executor(  # type: ignore[override]  # the base's variadic type cannot be restated
         self, executor: Any, func: Any, *args: Any
@@ -93,6 +141,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         # Not returned: a runner formats its main task, and so the result, on its way out.
         results.append(await main)
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(boxed())
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(boxed())
+    finally:
+        if collects:
+            gc.enable()
     return results[0]

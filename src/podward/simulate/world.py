@@ -293,9 +293,17 @@ class World:
         if self.containers.pop(container.id, None) is not None:
             self.tell(container, ContainerEventType.REMOVED)
 
+    def end_sandbox(self, sandbox: Sandbox) -> None:
+        """It is of no more use; what ran in it is dead already."""
+        sandbox.state = SandboxState.NOT_READY
+        self._tell(sandbox.config.pod_uid, ContainerEventType.SANDBOX_CHANGED, sandbox.id)
+
     def tell(self, container: Container, type_: ContainerEventType) -> None:
-        event = ContainerEvent(container.sandbox.config.pod_uid, type_, container.id)
-        for listener in self.listeners:
+        self._tell(container.sandbox.config.pod_uid, type_, container.id)
+
+    def _tell(self, pod_uid: str, type_: ContainerEventType, id_: str) -> None:
+        event = ContainerEvent(pod_uid, type_, id_)
+        for listener in tuple(self.listeners):
             listener(event)
 
 

@@ -1,13 +1,8 @@
-"""What goes wrong in a simulation, by dice: errors, slow and lost calls, an API that is away, deaths.
-
-A wrapper lies around each edge of the cluster. A call may fail before anything happened, or afterwards, so
-that the caller believes it failed though it worked: the harder of the two.
-"""
+"""A wrapper around each edge of the cluster: the runtime, the way to the API server, the store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from podward.client.base import Response, Transport, TransportError
 from podward.kubelet.runtime.base import (
@@ -24,51 +19,27 @@ from podward.kubelet.runtime.base import (
     SandboxConfig,
     SandboxStatus,
 )
-from podward.machinery.entropy import Entropy
+from podward.simulate.faults.trouble import Edge, Incarnation
+from podward.store.base import (
+    Change,
+    Encode,
+    Listing,
+    Record,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Of a hundred calls, how many go wrong in which way; and how long a slow one takes (seconds, at most)."""
-
-    error: float = 0.0
-    lost: float = 0.0
-    """Done, but the answer never comes."""
-    slow: float = 0.0
-    slow_seconds: float = 5.0
-
-
-class Dice:
-    """One source of trouble for a whole simulation; `calm` ends it."""
-
-    def __init__(self, seed: int, rates: Rates) -> None:
-        self._entropy = Entropy(seed)
-        self._rates = rates
-        self.calm = False
-
-    def _roll(self, percent: float) -> bool:
-        return not self.calm and self._entropy.uniform(0, 100) < percent
-
-    async def call(self, do: Callable[[], Awaitable[T]], failure: Callable[[str], Exception]) -> T:
-        rates = self._rates
-        if self._roll(rates.slow):
-            await asyncio.sleep(self._entropy.uniform(0, rates.slow_seconds))
-        if self._roll(rates.error):
-            raise failure("simulated: the call failed")
-        result = await do()
-        if self._roll(rates.lost):
-            raise failure("simulated: the answer was lost")
-        return result
 
 
 class FaultyRuntime:
     """A `Runtime` that fails by dice; what it tells of itself (events, life) is true."""
 
-    def __init__(self, inner: Runtime, dice: Dice) -> None:
+    def __init__(self, inner: Runtime, edge: Edge, life: Incarnation) -> None:
         self._inner = inner
-        self._dice = dice
+        self._edge = edge
+        self._life = life
 
     @property
     def name(self) -> str:
@@ -88,7 +59,7 @@ class FaultyRuntime:
         return self._inner.events()
 
     async def _call(self, do: Callable[[], Awaitable[T]]) -> T:
-        return await self._dice.call(do, RuntimeFailure)
+        return await self._edge.call(self._life, do, RuntimeFailure)
 
     async def run_pod_sandbox(self, config: SandboxConfig) -> str:
         return await self._call(lambda: self._inner.run_pod_sandbox(config))
@@ -150,9 +121,10 @@ class FaultyRuntime:
 class FaultyTransport:
     """A way to the API server that fails by dice; watches break off."""
 
-    def __init__(self, inner: Transport, dice: Dice) -> None:
+    def __init__(self, inner: Transport, edge: Edge, life: Incarnation) -> None:
         self._inner = inner
-        self._dice = dice
+        self._edge = edge
+        self._life = life
 
     async def request(
         self,
@@ -163,7 +135,8 @@ class FaultyTransport:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> Response:
-        return await self._dice.call(
+        return await self._edge.call(
+            self._life,
             lambda: self._inner.request(method, path, query=query, headers=headers, body=body),
             TransportError,
         )
@@ -171,13 +144,84 @@ class FaultyTransport:
     async def stream(
         self, path: str, *, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[bytes]:
-        async def line() -> None:
-            return None
-
-        lines: Any = self._inner.stream(path, query=query)
+        lines: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        pump = asyncio.create_task(self._pump(path, query, lines))
+        closed = self._edge.opened(
+            lambda: lines.put_nowait(TransportError("simulated: the server went away"))
+        )
         try:
-            async for one in lines:
-                await self._dice.call(line, TransportError)
-                yield one
+            await self._edge.call(self._life, _nothing, TransportError)
+            while (line := await lines.get()) is not None:
+                if isinstance(line, Exception):
+                    raise line
+                await self._edge.call(self._life, _nothing, TransportError)
+                yield line
         finally:
-            await lines.aclose()
+            closed()
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+
+    async def _pump(
+        self,
+        path: str,
+        query: Mapping[str, str] | None,
+        lines: "asyncio.Queue[bytes | Exception | None]",
+    ) -> None:
+        """A watch that says nothing can be broken off too: so its reader waits for a queue."""
+        try:
+            async for line in self._inner.stream(path, query=query):
+                lines.put_nowait(line)
+        except Exception as error:
+            lines.put_nowait(error)
+        else:
+            lines.put_nowait(None)
+
+
+class FaultyStore:
+    """A `Store` whose writes fail by dice. Reads do not: every store of ours holds its documents in memory.
+
+    A write that was not done is `StoreUnavailable`; one of which nobody knows is a plain `StoreError`.
+    """
+
+    def __init__(self, inner: Store, edge: Edge, life: Incarnation) -> None:
+        self._inner = inner
+        self._edge = edge
+        self._life = life
+
+    @property
+    def revision(self) -> int:
+        return self._inner.revision
+
+    async def get(self, key: str) -> Record | None:
+        return await self._inner.get(key)
+
+    async def range(
+        self, prefix: str, *, revision: int | None = None, limit: int = 0, after: str = ""
+    ) -> Listing:
+        return await self._inner.range(prefix, revision=revision, limit=limit, after=after)
+
+    async def put(self, key: str, encode: Encode, *, expected: int | None) -> Record:
+        return await self._edge.call(
+            self._life,
+            lambda: self._inner.put(key, encode, expected=expected),
+            StoreUnavailable,
+            StoreError,
+        )
+
+    async def delete(self, key: str, encode: Encode, *, expected: int | None) -> Record:
+        return await self._edge.call(
+            self._life,
+            lambda: self._inner.delete(key, encode, expected=expected),
+            StoreUnavailable,
+            StoreError,
+        )
+
+    def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
+        return self._inner.watch(prefix, after=after)
+
+    async def close(self) -> None:
+        """The store is the machine's, and outlives us."""
+
+
+async def _nothing() -> None:
+    return None

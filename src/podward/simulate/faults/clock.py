@@ -1,0 +1,18 @@
+"""A wall clock that can jump, as when NTP or a person sets it; waiting knows nothing of it."""
+
+from datetime import datetime, timedelta
+
+from podward.machinery.clock import LoopClock
+
+
+class JumpingClock(LoopClock):
+    def __init__(self, epoch: datetime) -> None:
+        super().__init__(epoch)
+        self._set_forward = timedelta()
+
+    def jump(self, seconds: float) -> None:
+        """Forward, or back if negative. `monotonic` and the loop's time do not move."""
+        self._set_forward += timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return super().now() + self._set_forward
