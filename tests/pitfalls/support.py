@@ -2,7 +2,7 @@
 
 Two commands are known to every container. `app` does what the test says of each instance; `check KIND` is what
 the probes ask, and the test answers. All times are seconds since the manifest was applied, and exact: the
-sandbox is there at 0.5, from when the Pod's probe workers tick (a period of ten seconds is due at 10.5, 20.5 ...),
+sandbox is there at 0.5, from when the Pod's probe workers tick (a period of 10 s is due at 10.5, 20.5 ...),
 and the first container runs from 0.55, for starting a container takes 0.05 s.
 """
 
@@ -44,7 +44,7 @@ from podward.simulate.simulation import (
     apply,
     simulate,
 )
-from podward.simulate.world import Container, World
+from podward.simulate.world import Container, Log, World
 from podward.store.memory import MemoryStore
 
 Manifest = dict[str, Any]
@@ -140,6 +140,7 @@ class _Stage:
     strict: bool
     questions: list[Question] = field(default_factory=list)
     lives: list[Container] = field(default_factory=list)
+    logs: Mapping[str, Log] = field(default_factory=dict)
 
     def set(self, world: World) -> None:
         def lookup(group: Group) -> Container:
@@ -162,6 +163,7 @@ class _Stage:
 
         world.programs |= {"app": app, "check": asked, **self.programs}
         world.strict = self.strict
+        self.logs = world.logs
         world.listeners.append(happened)
 
 
@@ -191,7 +193,7 @@ def play(
         recording = simulate(documents, seconds, prepare=stage.set, script=script)
     else:
         recording = virtual_loop.run(_die_and_return(documents, seconds, stage, *agent_away))
-    return Seen(recording, stage.lives, stage.questions)
+    return Seen(recording, stage)
 
 
 async def _die_and_return(
@@ -270,12 +272,11 @@ class Instance:
 class Seen:
     """Everything that was seen of the Pods; of the first of them, unless another's name is given."""
 
-    def __init__(
-        self, recording: Recording, lives: Sequence[Container], questions: Sequence[Question]
-    ) -> None:
+    def __init__(self, recording: Recording, stage: _Stage) -> None:
         self.recording = recording
-        self._lives = lives
-        self._questions = questions
+        self._lives = stage.lives
+        self._questions = stage.questions
+        self._logs = stage.logs
         self._first = name_of(recording.changes[0].pod)
 
     # ---- of the machine
@@ -298,6 +299,12 @@ class Seen:
         """How long after each end the next start was begun."""
         pairs = pairwise(self.instances(name, pod))
         return [round(new.began - START_SECONDS - (old.ended or 0.0), 3) for old, new in pairs]
+
+    def printed(self, name: str, instance: int) -> str:
+        """What the n-th instance of a container wrote."""
+        lives = [c for c in self._lives if c.config.name == name]
+        log = self._logs[lives[instance].config.log_path]
+        return b"".join(piece for _, piece in log.pieces).decode()
 
     # ---- of the API
 
