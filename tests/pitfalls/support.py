@@ -24,7 +24,7 @@ from podward.apiserver.authentication import Authenticator
 from podward.apiserver.printers.pod import summarize
 from podward.cluster import Cluster
 from podward.kubelet.node import NodeFacts
-from podward.kubelet.runtime.base import ContainerEvent, ContainerEventType
+from podward.kubelet.runtime.base import ContainerEvent, ContainerEventType, SandboxState
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
 from podward.simulate import virtual_loop
@@ -54,6 +54,14 @@ def world_of(cluster: Cluster) -> World:
     """The machine on which a script's cluster runs its containers."""
     assert isinstance(cluster.runtime, SimulatedRuntime)
     return cluster.runtime.world
+
+
+def lose_sandbox(world: World) -> None:
+    """The Pod's network and all its processes are gone in one blow, as after a reboot of the node."""
+    (sandbox,) = world.sandboxes.values()
+    sandbox.state = SandboxState.NOT_READY
+    for one in list(world.containers.values()):
+        world.kill(one)
 
 
 # ------------------------------------------------------------------------------- manifests

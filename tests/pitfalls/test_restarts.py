@@ -16,6 +16,7 @@ from tests.pitfalls.support import (
     check,
     container,
     ends,
+    lose_sandbox,
     no,
     now,
     play,
@@ -287,10 +288,9 @@ def test_39_a_crash_runs_no_pre_stop_and_a_failed_post_start_is_a_crash() -> Non
 def test_40_a_restart_keeps_everything_and_a_lost_sandbox_costs_the_address() -> None:
     """UID, IP, node, emptyDir survive a crash; a lost sandbox changes the IP and runs init containers again."""
 
-    async def lose_sandbox(cluster: Cluster) -> None:
+    async def reboot(cluster: Cluster) -> None:
         await asyncio.sleep(30)
-        (sandbox,) = world_of(cluster).sandboxes
-        await cluster.runtime.stop_pod_sandbox(sandbox)
+        lose_sandbox(world_of(cluster))
 
     kept = {"volumeMounts": [{"name": "kept", "mountPath": "/kept"}]}
     script = "cat /kept/notes; echo main >> /kept/notes; sleep 9; exit 1"
@@ -301,7 +301,7 @@ def test_40_a_restart_keeps_everything_and_a_lost_sandbox_costs_the_address() ->
             volumes=[{"name": "kept", "emptyDir": {}}],
         ),
         60,
-        script=lose_sandbox,
+        script=reboot,
     )
     crashed = [seen.pod(at=at) for at in (5, 15)]
     assert [seen.container(at=at).restartCount for at in (5, 15)] == [0, 1]
