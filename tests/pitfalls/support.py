@@ -50,20 +50,6 @@ from podward.store.memory import MemoryStore
 Manifest = dict[str, Any]
 
 
-def world_of(cluster: Cluster) -> World:
-    """The machine on which a script's cluster runs its containers."""
-    assert isinstance(cluster.runtime, SimulatedRuntime)
-    return cluster.runtime.world
-
-
-def lose_sandbox(world: World) -> None:
-    """The Pod's network and all its processes are gone in one blow, as after a reboot of the node."""
-    (sandbox,) = world.sandboxes.values()
-    sandbox.state = SandboxState.NOT_READY
-    for one in list(world.containers.values()):
-        world.kill(one)
-
-
 # ------------------------------------------------------------------------------- manifests
 
 
@@ -134,6 +120,44 @@ def no(question: Question) -> bool:
     return False
 
 
+# ------------------------------------------------------------------- what happens beside it
+
+Script = Callable[[Cluster], Awaitable[None]]
+
+
+def later(seconds: float, act: Script) -> Script:
+    async def script(cluster: Cluster) -> None:
+        await asyncio.sleep(seconds)
+        await act(cluster)
+
+    return script
+
+
+async def delete(cluster: Cluster) -> None:
+    await cluster.client.delete(core_v1.Pod, "p", "default")
+
+
+async def lose_sandbox(cluster: Cluster) -> None:
+    """The Pod's network and all its processes are gone in one blow, as after a reboot of the node."""
+    world = world_of(cluster)
+    (sandbox,) = world.sandboxes.values()
+    sandbox.state = SandboxState.NOT_READY
+    for one in list(world.containers.values()):
+        world.kill(one)
+
+
+async def edit(cluster: Cluster, fields: Manifest) -> None:
+    """Change these fields of container `c`."""
+    patch = {"spec": {"containers": [{"name": "c", **fields}]}}
+    await cluster.client.patch(core_v1.Pod, "p", patch, namespace="default")
+
+
+def world_of(cluster: Cluster) -> World:
+    """The machine on which a script's cluster runs its containers."""
+    assert isinstance(cluster.runtime, SimulatedRuntime)
+    return cluster.runtime.world
+
+
 # ---------------------------------------------------------------------------------- playing it
 
 
@@ -184,7 +208,7 @@ def play(
     takes: float = 0.0,
     programs: Mapping[str, Program] | None = None,
     strict: bool = True,
-    script: Callable[[Cluster], Awaitable[None]] | None = None,
+    script: Script | None = None,
     agent_away: tuple[float, float] | None = None,
 ) -> "Seen":
     """`does`: what the instances of each container (or of `c`) do, the last for all that follow.
@@ -402,6 +426,17 @@ def container_of(status: core_v1.PodStatus, name: str = "c") -> core_v1.Containe
     listed: Sequence[core_v1.ContainerStatus]
     listed = (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))
     return next(one for one in listed if one.name == name)
+
+
+def end_of(state: core_v1.ContainerState | None) -> core_v1.ContainerStateTerminated:
+    assert state is not None
+    assert state.terminated is not None
+    return state.terminated
+
+
+def waiting(reason: str, message: str) -> core_v1.ContainerState:
+    held = core_v1.ContainerStateWaiting(reason=reason, message=message)
+    return core_v1.ContainerState(waiting=held)
 
 
 def plain(thing: Any) -> Any:

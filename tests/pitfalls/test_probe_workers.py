@@ -20,8 +20,10 @@ from tests.pitfalls.support import (
     check,
     container,
     container_of,
+    delete,
     ends,
     get,
+    later,
     no,
     now,
     plain,
@@ -520,10 +522,6 @@ def test_23_the_agents_own_restart_keeps_restart_counts_and_forgets_ladders_and_
 def test_24_a_pod_that_is_deleted_is_asked_only_for_readiness_and_restarts_nothing() -> None:
     """It drains for 20 s: liveness and startup stop at once, readiness may fall, what exits stays down."""
 
-    async def delete(cluster: Cluster) -> None:
-        await asyncio.sleep(30)
-        await cluster.client.delete(core_v1.Pod, "p", "default")
-
     every = {"periodSeconds": 2}
     seen = play(
         pod(
@@ -533,7 +531,7 @@ def test_24_a_pod_that_is_deleted_is_asked_only_for_readiness_and_restarts_nothi
         60,
         does={"c": [Behaviour(term=Ends(0, 20))], "d": [ends(35, term=None)]},
         answer=lambda q: q.kind != "startup" and q.at < 30,
-        script=delete,
+        script=later(30, delete),
     )  # fmt: skip
     assert max(at for at, _ in seen.asked("live")) < 30
     assert max(at for at, _ in seen.asked("startup")) < 30

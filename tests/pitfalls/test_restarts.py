@@ -15,13 +15,17 @@ from tests.pitfalls.support import (
     STUBBORN,
     check,
     container,
+    delete,
+    edit,
+    end_of,
     ends,
+    later,
     lose_sandbox,
     no,
     now,
     play,
     pod,
-    world_of,
+    waiting,
 )
 
 from podward.cluster import Cluster
@@ -80,18 +84,12 @@ def test_28_a_run_of_more_than_ten_minutes_or_a_new_image_begins_the_ladder_anew
     assert play(pod(), 640, does=third_runs(601)).waits() == [0, 10, 0, 10]
 
     async def new_image(cluster: Cluster) -> None:
-        await asyncio.sleep(20)
-        await set_image(cluster, "busybox:2")
+        await edit(cluster, {"image": "busybox:2"})
 
-    seen = play(pod(), 45, does=[ends(1)], script=new_image)
+    seen = play(pod(), 45, does=[ends(1)], script=later(20, new_image))
     third, fourth = seen.instances()[2:4]
     assert (third.ended, fourth.began) == (13.7, 20.05)  # it would have waited until 33.7
     assert seen.waits()[3:] == [10]
-
-
-async def set_image(cluster: Cluster, image: str) -> None:
-    patch = {"spec": {"containers": [{"name": "c", "image": image}]}}
-    await cluster.client.patch(core_v1.Pod, "p", patch, namespace="default")
 
 
 def test_29_five_textbook_liveness_restarts_pass_before_the_first_wait() -> None:
@@ -113,19 +111,13 @@ def test_29_five_textbook_liveness_restarts_pass_before_the_first_wait() -> None
 def test_30_a_pod_in_crash_loop_back_off_is_running_and_its_container_the_dead_one() -> None:
     """Waiting, the end in lastState; not ready, not started; the count rises with the new instance only."""
     seen = play(pod(), 25, does=[ends(5)])
-    status, waiting = seen.status(at=15), seen.container(at=15)
-    dead = seen.container(at=10.59)
+    dead, held = seen.container(at=10.59), seen.container(at=15)
     text = f"back-off 10s restarting failed container=c pod=p_default({seen.uid})"
-    assert status.phase == "Running"
-    assert waiting.state is not None
-    assert waiting.state.waiting == core_v1.ContainerStateWaiting(
-        reason="CrashLoopBackOff", message=text
-    )
-    assert waiting.lastState is not None
-    assert waiting.lastState.terminated is not None
-    assert waiting.lastState.terminated.exitCode == 1
-    assert waiting.lastState.terminated.containerID == waiting.containerID == dead.containerID
-    assert (waiting.ready, waiting.started) == (False, False)
+    assert seen.status(at=15).phase == "Running"
+    assert held.state == waiting("CrashLoopBackOff", text)
+    assert end_of(held.lastState).exitCode == 1
+    assert end_of(held.lastState).containerID == held.containerID == dead.containerID
+    assert (held.ready, held.started) == (False, False)
     assert [seen.container(at=at).restartCount for at in (10, 15, 20.6, 20.7)] == [1, 1, 1, 2]
     assert seen.container(at=20.7).containerID != dead.containerID
     text = f"Back-off restarting failed container c in pod p_default({seen.uid})"
@@ -202,10 +194,8 @@ def test_35_under_on_failure_a_container_that_exits_0_stays_down() -> None:
         does={"c": [ends(9, code=0)]},
     )
     assert seen.shown()[-1] == (9.55, "1/2 NotReady")
-    state = seen.container("c").state
-    assert state is not None
-    assert state.terminated is not None
-    assert (state.terminated.reason, state.terminated.exitCode) == ("Completed", 0)
+    end = end_of(seen.container("c").state)
+    assert (end.reason, end.exitCode) == ("Completed", 0)
     assert len(seen.starts("c")) == 1
     (ready,) = [c for c in seen.status().conditions or () if c.type == "Ready"]
     assert (ready.status, ready.reason) == ("False", "ContainersNotReady")
@@ -214,17 +204,13 @@ def test_35_under_on_failure_a_container_that_exits_0_stays_down() -> None:
 
 def test_36_the_probes_own_grace_is_for_probe_kills_that_restart() -> None:
     """Probe 5 s, Pod 20 s: a restart takes 5, but a deletion 20, and so the end of a Never Pod."""
-
-    async def delete(cluster: Cluster) -> None:
-        await asyncio.sleep(10)
-        await cluster.client.delete(core_v1.Pod, "p", "default")
-
     probed = container(livenessProbe=check("live", terminationGracePeriodSeconds=5))
     manifest = pod(probed, terminationGracePeriodSeconds=20)
     never = pod(probed, terminationGracePeriodSeconds=20, restartPolicy="Never")
-    assert play(manifest, 60, does=[STUBBORN], answer=no).instances()[0].ended == 35.5
-    assert play(manifest, 60, does=[STUBBORN], script=delete).instances()[0].ended == 30.0
-    assert play(never, 60, does=[STUBBORN], answer=no).instances()[0].ended == 50.5
+    assert play(manifest, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30.5 + 5
+    assert play(never, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30.5 + 20
+    deleted = play(manifest, 60, does=[STUBBORN], script=later(10, delete))
+    assert deleted.instances()[0].ended == 10 + 20
 
 
 def test_37_a_grace_of_0_still_gives_two_seconds_and_no_pre_stop() -> None:
@@ -287,11 +273,6 @@ def test_39_a_crash_runs_no_pre_stop_and_a_failed_post_start_is_a_crash() -> Non
 
 def test_40_a_restart_keeps_everything_and_a_lost_sandbox_costs_the_address() -> None:
     """UID, IP, node, emptyDir survive a crash; a lost sandbox changes the IP and runs init containers again."""
-
-    async def reboot(cluster: Cluster) -> None:
-        await asyncio.sleep(30)
-        lose_sandbox(world_of(cluster))
-
     kept = {"volumeMounts": [{"name": "kept", "mountPath": "/kept"}]}
     script = "cat /kept/notes; echo main >> /kept/notes; sleep 9; exit 1"
     seen = play(
@@ -301,7 +282,7 @@ def test_40_a_restart_keeps_everything_and_a_lost_sandbox_costs_the_address() ->
             volumes=[{"name": "kept", "emptyDir": {}}],
         ),
         60,
-        script=reboot,
+        script=later(30, lose_sandbox),
     )
     crashed = [seen.pod(at=at) for at in (5, 15)]
     assert [seen.container(at=at).restartCount for at in (5, 15)] == [0, 1]
@@ -346,10 +327,8 @@ def test_41_only_an_oom_that_ends_the_container_restarts_it() -> None:
     assert len(seen.starts()) == 1
 
     seen = play(pod(), 30, does=[Behaviour(out_of_memory_after=10), LIVES])
-    ended = seen.container(at=10.55).state
-    assert ended is not None
-    assert ended.terminated is not None
-    assert (ended.terminated.reason, ended.terminated.exitCode) == ("OOMKilled", 137)
+    end = end_of(seen.container(at=10.55).state)
+    assert (end.reason, end.exitCode) == ("OOMKilled", 137)
     assert seen.words()[2:] == ["Running", "OOMKilled", "Running"]
     assert seen.starts() == [0.55, 10.6]
 
@@ -394,10 +373,8 @@ def test_44_a_command_that_cannot_be_started_is_an_instance_each_time() -> None:
     words = [word for word in seen.words() if word not in ("Pending", "ContainerCreating")]
     assert set(words) <= {"RunContainerError", "CrashLoopBackOff", "StartError"}
     assert words.index("RunContainerError") < words.index("CrashLoopBackOff")
-    last = seen.container().lastState
-    assert last is not None
-    assert last.terminated is not None
-    assert (last.terminated.reason, last.terminated.exitCode) == ("StartError", 128)
+    last = end_of(seen.container().lastState)
+    assert (last.reason, last.exitCode) == ("StartError", 128)
     tries = [text for _, text in seen.said("Failed")]
     assert len(tries) >= 3
     assert all(text.startswith("Error: ") and "no-such-program" in text for text in tries)
@@ -409,20 +386,16 @@ def test_45_a_missing_config_map_is_asked_for_again_every_ten_to_fifteen_seconds
     """No ladder, no instances: CreateContainerConfigError until it is there, then the first one starts."""
 
     async def bring(cluster: Cluster) -> None:
-        await asyncio.sleep(150)
         config = core_v1.ConfigMap(data={"A": "1"})
         config.metadata = meta_v1.ObjectMeta(name="settings", namespace="default")
         await cluster.client.create(config)
 
     settings = {"configMapRef": {"name": "settings"}}
-    seen = play(pod(container(envFrom=[settings])), 170, script=bring)
-    state = seen.container(at=140).state
-    assert state is not None
-    assert state.waiting == core_v1.ContainerStateWaiting(
-        reason="CreateContainerConfigError", message='configmap "settings" not found'
-    )
+    seen = play(pod(container(envFrom=[settings])), 170, script=later(150, bring))
+    error = 'configmap "settings" not found'
+    assert seen.container(at=140).state == waiting("CreateContainerConfigError", error)
     told = seen.said("Failed")
-    assert {text for _, text in told} == {'Error: configmap "settings" not found'}
+    assert {text for _, text in told} == {f"Error: {error}"}
     gaps = [after - before for (before, _), (after, _) in pairwise(told)]
     assert len(gaps) >= 9
     assert min(gaps) >= 10

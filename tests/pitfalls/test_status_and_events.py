@@ -9,12 +9,15 @@ from lightkube.models import core_v1
 from tests.pitfalls.support import (
     LIVES,
     STUBBORN,
-    Manifest,
     Request,
     check,
     container,
+    delete,
+    edit,
+    end_of,
     ends,
     get,
+    later,
     lose_sandbox,
     no,
     now,
@@ -22,7 +25,6 @@ from tests.pitfalls.support import (
     play,
     pod,
     web,
-    world_of,
 )
 
 from podward.apiserver.printers.event import EVENT_PRINTER
@@ -71,10 +73,7 @@ def test_47_times_are_whole_seconds_and_a_killed_container_ages_from_the_end_of_
         answer=lambda q: q.instance > 0,
     )
     assert (seen.said("Killing")[0][0], seen.instances()[0].ended) == (30.5, 60.5)
-    last = seen.container().lastState
-    assert last is not None
-    assert last.terminated is not None
-    assert seen.second(last.terminated.finishedAt) == 60
+    assert seen.second(end_of(seen.container().lastState).finishedAt) == 60
     assert seen.restarts_shown(at=140.5) == "1 (80s ago)"
     stamps = re.findall(r'"(\d{4}-\d\d-\d\dT[^"]*)"', msgspec.json.encode(seen.pod()).decode())
     assert len(stamps) > 5
@@ -102,21 +101,14 @@ def test_49_of_two_broken_containers_the_first_by_name_is_shown() -> None:
         containers = (container(crashed), container(unconfigured, envFrom=[missing]))
         seen = play(pod(*containers, restartPolicy="Never"), 9, does={crashed: [ends(5)]})
         assert seen.shown()[-1][1] == f"0/2 {word}"
-        state = seen.container(crashed).state
-        assert state is not None
-        assert state.terminated is not None
+        assert end_of(seen.container(crashed).state).reason == "Error"
 
 
 def test_50_a_pod_that_has_succeeded_is_completed_even_while_it_is_being_deleted() -> None:
     """Deleted when it was done, held by a finalizer: STATUS says Completed and not Terminating."""
-
-    async def delete(cluster: Cluster) -> None:
-        await asyncio.sleep(20)
-        await cluster.client.delete(core_v1.Pod, "p", "default")
-
     manifest = pod(restartPolicy="Never")
     manifest["metadata"]["finalizers"] = ["example.com/hold"]
-    seen = play(manifest, 60, does=[ends(5, code=0)], script=delete)
+    seen = play(manifest, 60, does=[ends(5, code=0)], script=later(20, delete))
     metadata = seen.pod().metadata
     assert metadata is not None
     assert metadata.deletionTimestamp is not None
@@ -133,15 +125,11 @@ def test_51_another_message_is_another_event_and_the_tenth_stands_for_all_that_f
         await asyncio.sleep(15)
         return await web(hang)(process)
 
-    async def reboot(cluster: Cluster) -> None:
-        await asyncio.sleep(35)
-        lose_sandbox(world_of(cluster))
-
     seen = play(
         pod(container("c", "late", readinessProbe=get("/"))),
         45,
         programs={"late": late},
-        script=reboot,
+        script=later(35, lose_sandbox),
     )
     old, new = seen.status(at=30).podIP, seen.status().podIP
     failed = 'Readiness probe failed: Get "http://{0}:8080/": '
@@ -167,7 +155,7 @@ def test_51_another_message_is_another_event_and_the_tenth_stands_for_all_that_f
 
 
 def test_52_after_25_writes_a_count_stands_still_and_then_jumps_every_five_minutes() -> None:
-    """The same failure every seven seconds: the 26th is not written, but what is written next has counted it."""
+    """A failure every seven seconds: the 26th is not written, but what is written next has counted it."""
     seen = play(
         pod(container(livenessProbe=check("live", periodSeconds=7, failureThreshold=1000))),
         1000,
@@ -254,17 +242,15 @@ def test_57_a_probe_cannot_be_edited_and_a_new_image_restarts_whatever_the_polic
     refused: list[ApiError] = []
 
     async def edit_probe_then_image(cluster: Cluster) -> None:
-        await asyncio.sleep(30)
-        probe = {"livenessProbe": {"periodSeconds": 5}}
         try:
-            await edit(cluster, probe)
+            await edit(cluster, {"livenessProbe": {"periodSeconds": 5}})
         except ApiError as error:
             refused.append(error)
         await edit(cluster, {"image": "busybox:2"})
 
     probed = container(livenessProbe=check("live"))
     changed = (30.0, "Container c definition changed, will be restarted")
-    seen = play(pod(probed, restartPolicy="Never"), 40, script=edit_probe_then_image)
+    seen = play(pod(probed, restartPolicy="Never"), 40, script=later(30, edit_probe_then_image))
     assert seen.said("Killing") == [changed]
     assert seen.starts() == [0.55, 30.05]
     assert (seen.status().phase, seen.container().restartCount) == ("Running", 1)
@@ -282,15 +268,10 @@ def test_57_a_probe_cannot_be_edited_and_a_new_image_restarts_whatever_the_polic
         pod(probed),
         60,
         does=[ends(5), ends(5), LIVES, ends(5)],
-        script=edit_probe_then_image,
+        script=later(30, edit_probe_then_image),
     )
     assert seen.said("Killing") == [changed]
     assert seen.waits()[:4] == [0, 10, 0, 10]
-
-
-async def edit(cluster: Cluster, fields: Manifest) -> None:
-    patch = {"spec": {"containers": [{"name": "c", **fields}]}}
-    await cluster.client.patch(core_v1.Pod, "p", patch, namespace="default")
 
 
 def test_58_a_deadline_counts_from_the_start_time_across_restarts() -> None:
@@ -311,11 +292,10 @@ def test_59_a_forced_deletion_frees_the_name_and_the_next_pod_inherits_nothing()
     """The old process lives two seconds more; the new Pod of the name has its own UID, counts and ladder."""
 
     async def replace(cluster: Cluster) -> None:
-        await asyncio.sleep(60)
         await cluster.client.delete(core_v1.Pod, "p", "default", grace_period_seconds=0)
         await apply(cluster, pod(), "default")
 
-    seen = play(pod(), 70, does=[ends(5), ends(5), STUBBORN], script=replace)
+    seen = play(pod(), 70, does=[ends(5), ends(5), STUBBORN], script=later(60, replace))
     old, new = seen.recording.pods()
     assert [(c.at, c.type) for c in seen.recording.of(old)][-1:] == [(60.0, "DELETED")]
     assert [(c.at, c.type) for c in seen.recording.of(new)][:1] == [(60.0, "ADDED")]
