@@ -133,8 +133,8 @@ def later(seconds: float, act: Script) -> Script:
     return script
 
 
-async def delete(cluster: Cluster) -> None:
-    await cluster.client.delete(core_v1.Pod, "p", "default")
+async def delete(cluster: Cluster, grace: int | None = None) -> None:
+    await cluster.client.delete(core_v1.Pod, "p", "default", grace_period_seconds=grace)
 
 
 async def lose_sandbox(cluster: Cluster) -> None:

@@ -4,8 +4,9 @@ A probe without numbers asks every ten seconds and needs three failures; support
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 from lightkube.models import core_v1, meta_v1
@@ -46,6 +47,7 @@ from podward.simulate.ports import Ports, SimulatedNetwork, Stream
 from podward.simulate.processes import Process
 from podward.simulate.simulation import EPOCH
 
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 KILLED = "Container c failed liveness probe, will be restarted"
 
 
@@ -358,6 +360,7 @@ def test_16_long_output_is_cut_and_fails_nothing() -> None:
 def test_17_no_address_no_question() -> None:
     """The Pod's IP is not known yet: what listens on the node's loopback is not mistaken for the Pod."""
     connected: list[str] = []
+    told: list[str] = []
 
     async def respond(request: Request, stream: Stream) -> None:
         connected.append(request.host)
@@ -365,18 +368,18 @@ def test_17_no_address_no_question() -> None:
 
     async def main() -> None:
         ports = Ports()
-        for address in ("", "127.0.0.1", "10.0.0.7"):
+        for address in ("127.0.0.1", "10.0.0.7"):
             ports.listen(address, 8080, answering(respond))
         status = core_v1.PodStatus(phase="Running", containerStatuses=[running_status("a")])
         probe = core_v1.Probe(httpGet=core_v1.HTTPGetAction(port=8080, path="/"), periodSeconds=10)
         prober = ProberManager(
             clock=LoopClock(EPOCH),
             entropy=Entropy(1),
-            network=SimulatedNetwork(ports),
+            network=NodeNetwork(ports),
             status_of=lambda uid: status,
             deletion_of=lambda uid: False,
             exec_sync=no_exec,
-            record=lambda pod, path, type, reason, message: None,
+            record=lambda pod, path, type, reason, message: told.append(message),
             on_result=lambda uid, type, container_id, outcome: None,
             kubelet_started_at=EPOCH - timedelta(hours=1),
         )
@@ -387,15 +390,29 @@ def test_17_no_address_no_question() -> None:
             )
         )
         await asyncio.sleep(25)
-        assert connected == []
+        assert (connected, told) == ([], [])
         assert prober.verdicts("u").readiness == {"a": Outcome.FAILURE}
         status.podIP = "10.0.0.7"
         await asyncio.sleep(10)
-        assert connected == ["10.0.0.7"]
+        assert (connected, told) == (["10.0.0.7"], [])
         assert prober.verdicts("u").readiness == {"a": Outcome.SUCCESS}
         await prober.close()
 
     virtual_loop.run(main())
+
+
+class NodeNetwork(SimulatedNetwork):
+    """As a kernel has it: no host is the node itself."""
+
+    async def connect(
+        self,
+        host: str,
+        port: int,
+        protocol_factory: Callable[[], P],
+        *,
+        tls_name: str | None = None,
+    ) -> tuple[asyncio.Transport, P]:
+        return await super().connect(host or "127.0.0.1", port, protocol_factory, tls_name=tls_name)
 
 
 def running_status(container_id: str) -> core_v1.ContainerStatus:
@@ -453,7 +470,7 @@ def test_20_a_startup_probe_gives_the_delay_and_its_periods_and_silences_the_oth
 
 
 def test_21_each_instance_must_start_anew() -> None:
-    """After a crash `started` is false again, and liveness waits for the new instance's own startup success."""
+    """After a kill and after a crash `started` is false again, and liveness waits for startup's success."""
     seen = play(
         pod(
             container(
@@ -461,20 +478,24 @@ def test_21_each_instance_must_start_anew() -> None:
                 livenessProbe=check("live", periodSeconds=7),
             )
         ),
-        50,
-        does=[ends(30), LIVES],
-        answer=lambda q: q.kind == "live" or q.at in (10.5, 40.5),
+        65,
+        does=[LIVES, ends(21.5), LIVES],
+        answer=lambda q: q.instance > 0 if q.kind == "live" else q.at in (10.5, 35.5, 60.5),
     )
-    assert seen.asked("startup") == [(5.5, 0), (10.5, 0), (35.5, 1), (40.5, 1)]
-    assert first_asked(seen, "live") == {0: 14.5, 1: 42.5}
-    started = [
-        (one.restartCount, one.state.running is not None, one.started)
+    assert seen.said("Killing") == [(28.5, KILLED)]
+    assert seen.starts() == [0.55, 28.55, 50.1]
+    assert seen.asked("startup") == [
+        (5.5, 0), (10.5, 0), (30.5, 1), (35.5, 1), (50.5, 2), (55.5, 2), (60.5, 2),
+    ]  # fmt: skip
+    assert first_asked(seen, "live") == {0: 14.5, 1: 42.5, 2: 63.5}
+    running = [
+        (one.restartCount, one.started)
         for change in seen.changes()
         for one in (change.pod.status and change.pod.status.containerStatuses) or ()
-        if one.state is not None and one.containerID
+        if one.state is not None and one.state.running is not None
     ]
-    assert list(dict.fromkeys(started)) == [
-        (0, True, False), (0, True, True), (0, False, False), (1, True, False), (1, True, True),
+    assert list(dict.fromkeys(running)) == [
+        (0, False), (0, True), (1, False), (1, True), (2, False), (2, True),
     ]  # fmt: skip
 
 
@@ -521,23 +542,38 @@ def test_23_the_agents_own_restart_keeps_restart_counts_and_forgets_ladders_and_
 
 def test_24_a_pod_that_is_deleted_is_asked_only_for_readiness_and_restarts_nothing() -> None:
     """It drains for 20 s: liveness and startup stop at once, readiness may fall, what exits stays down."""
-
-    every = {"periodSeconds": 2}
+    often = {"periodSeconds": 2}
+    asked_all = {"livenessProbe": check("live", **often), "readinessProbe": check("ready", **often)}
     seen = play(
         pod(
-            container("c", livenessProbe=check("live", **every), readinessProbe=check("ready", **every)),
-            container("d", startupProbe=check("startup", **every, failureThreshold=100)),
+            container("drains", **asked_all),
+            container("exits", startupProbe=check("startup", **often, failureThreshold=100)),
+            initContainers=[
+                container("sidecar", livenessProbe=check("beside", **often), restartPolicy="Always")
+            ],
         ),
         60,
-        does={"c": [Behaviour(term=Ends(0, 20))], "d": [ends(35, term=None)]},
+        does={"drains": [Behaviour(term=Ends(0, 20))], "exits": [ends(35, term=None)]},
         answer=lambda q: q.kind != "startup" and q.at < 30,
         script=later(30, delete),
-    )  # fmt: skip
-    assert max(at for at, _ in seen.asked("live")) < 30
-    assert max(at for at, _ in seen.asked("startup")) < 30
+    )
+    for kind in ("live", "startup", "beside"):
+        assert 28 < max(at for at, _ in seen.asked(kind)) < 30
     after = [at for at, _ in seen.asked("ready") if at > 30]
-    assert after[:3] == [30.6, 32.6, 34.6]
-    assert (seen.container("c", at=34.5).ready, seen.container("c", at=34.7).ready) == (True, False)
-    assert seen.instances("d")[0].ended == pytest.approx(35.6)
-    assert (len(seen.starts("c")), len(seen.starts("d"))) == (1, 1)
-    assert (seen.changes()[-1].type, round(seen.changes()[-1].at, 2)) == ("DELETED", 50.0)
+    assert len(after) >= 3
+    assert [seen.container("drains", at=at).ready for at in (after[1], after[2])] == [True, False]
+    assert seen.instances("drains")[0].ended == 50.0
+    assert 35 < (seen.instances("exits")[0].ended or 0) < 36
+    assert [len(seen.starts(name)) for name in ("drains", "exits", "sidecar")] == [1, 1, 1]
+    assert (seen.changes()[-1].type, round(seen.changes()[-1].at, 3)) == ("DELETED", 50.0)
+
+    seen = play(
+        pod(container(livenessProbe=check("live"))),
+        90,
+        does=[STUBBORN],
+        answer=no,
+        script=later(40, delete),  # in the middle of a kill that would have ended in a restart
+    )
+    assert seen.said("Killing")[0] == (30.5, KILLED)
+    assert len(seen.starts()) == 1
+    assert (seen.changes()[-1].type, round(seen.changes()[-1].at, 3)) == ("DELETED", 60.5)

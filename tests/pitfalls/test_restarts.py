@@ -5,6 +5,7 @@
 
 import asyncio
 import signal
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -88,7 +89,7 @@ def test_28_a_run_of_more_than_ten_minutes_or_a_new_image_begins_the_ladder_anew
 
     seen = play(pod(), 45, does=[ends(1)], script=later(20, new_image))
     third, fourth = seen.instances()[2:4]
-    assert (third.ended, fourth.began) == (13.7, 20.05)  # it would have waited until 33.7
+    assert (third.ended, fourth.began) == (13.65, 20.05)  # it would have waited until 33.65
     assert seen.waits()[3:] == [10]
 
 
@@ -203,14 +204,16 @@ def test_35_under_on_failure_a_container_that_exits_0_stays_down() -> None:
 
 
 def test_36_the_probes_own_grace_is_for_probe_kills_that_restart() -> None:
-    """Probe 5 s, Pod 20 s: a restart takes 5, but a deletion 20, and so the end of a Never Pod."""
+    """Probe 5 s, Pod 20 s: a restart takes 5, but the end of a Never Pod 20, and a deletion what it says."""
     probed = container(livenessProbe=check("live", terminationGracePeriodSeconds=5))
     manifest = pod(probed, terminationGracePeriodSeconds=20)
     never = pod(probed, terminationGracePeriodSeconds=20, restartPolicy="Never")
     assert play(manifest, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30.5 + 5
     assert play(never, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30.5 + 20
-    deleted = play(manifest, 60, does=[STUBBORN], script=later(10, delete))
-    assert deleted.instances()[0].ended == 10 + 20
+    for grace, takes in ((None, 20), (8, 8)):
+        deletion = later(10, partial(delete, grace=grace))
+        seen = play(manifest, 60, does=[STUBBORN], script=deletion)
+        assert seen.instances()[0].ended == 10 + takes
 
 
 def test_37_a_grace_of_0_still_gives_two_seconds_and_no_pre_stop() -> None:

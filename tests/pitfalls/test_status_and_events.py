@@ -292,7 +292,7 @@ def test_59_a_forced_deletion_frees_the_name_and_the_next_pod_inherits_nothing()
     """The old process lives two seconds more; the new Pod of the name has its own UID, counts and ladder."""
 
     async def replace(cluster: Cluster) -> None:
-        await cluster.client.delete(core_v1.Pod, "p", "default", grace_period_seconds=0)
+        await delete(cluster, grace=0)
         await apply(cluster, pod(), "default")
 
     seen = play(pod(), 70, does=[ends(5), ends(5), STUBBORN], script=later(60, replace))
