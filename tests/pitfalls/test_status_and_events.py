@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import msgspec
+import pytest
 from lightkube.models import core_v1
 from tests.pitfalls.support import (
     LIVES,
@@ -30,7 +31,8 @@ from tests.pitfalls.support import (
 from podward.apiserver.printers.event import EVENT_PRINTER
 from podward.apiserver.printers.pod import summarize
 from podward.cli.describers import pod as pod_describer
-from podward.client.base import ApiError
+from podward.client.base import ApiError, Response
+from podward.client.transports.in_process import InProcessTransport
 from podward.cluster import Cluster
 from podward.probes.base import Outcome
 from podward.simulate.commands.system import for_ever
@@ -39,8 +41,10 @@ from podward.simulate.processes import Process
 from podward.simulate.simulation import apply
 
 
-def test_46_a_transition_time_moves_with_the_status_alone_and_nothing_new_is_not_written() -> None:
-    """Ready names fewer and fewer containers, its time stays; a steady Pod is not written in half an hour."""
+def test_46_a_transition_time_moves_with_the_status_alone_and_nothing_new_is_not_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ready names fewer containers, its time stays; looking at a steady Pod again and again writes nothing."""
     seen = play(
         pod(container("a", readinessProbe=check("a")), container("b", readinessProbe=check("b"))),
         90,
@@ -60,8 +64,24 @@ def test_46_a_transition_time_moves_with_the_status_alone_and_nothing_new_is_not
         ("True", None, int(became_ready)),
     ]
 
-    steady = play(pod(), 1800)
-    assert max(change.at for change in steady.changes()) < 1
+    request, patched = InProcessTransport.request, list[float]()
+
+    async def counting(line: Any, method: str, path: str, **rest: Any) -> Response:
+        if method == "PATCH" and path.endswith("/pods/p/status"):
+            patched.append(now())
+        return await request(line, method, path, **rest)
+
+    async def annotate(cluster: Cluster) -> None:
+        for time in ("100", "200", "300"):
+            await asyncio.sleep(100)
+            patch = {"metadata": {"annotations": {"looked-at": time}}}
+            await cluster.client.patch(core_v1.Pod, "p", patch, namespace="default")
+
+    monkeypatch.setattr(InProcessTransport, "request", counting)
+    seen = play(pod(), 1800, script=annotate)
+    assert [round(change.at) for change in seen.changes()][-3:] == [100, 200, 300]
+    assert patched
+    assert max(patched) < 1
 
 
 def test_47_times_are_whole_seconds_and_a_killed_container_ages_from_the_end_of_its_grace() -> None:
