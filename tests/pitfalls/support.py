@@ -2,8 +2,8 @@
 
 Two commands are known to every container. `app` does what the test says of each instance; `check KIND` is what
 the probes ask, and the test answers. All times are seconds since the manifest was applied, and exact: the
-sandbox is there at 0.5, from when the Pod's probe workers tick (a period of 10 s is due at 10.5, 20.5 ...),
-and the first container runs from 0.55, for starting a container takes 0.05 s.
+Pod's probe workers tick from 0 (a period of 10 s is due at 10, 20 ...), its sandbox is there at 0.5, and its
+first container runs from 0.55, for starting a container takes 0.05 s.
 """
 
 import asyncio

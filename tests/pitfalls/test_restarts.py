@@ -68,9 +68,9 @@ def test_27_a_wait_counts_from_the_end_and_not_from_when_it_was_noticed() -> Non
         does={"c": [ends(2), ends(2), ends(35), LIVES], "d": [STUBBORN]},
         answer=lambda q: q.instance > 0,
     )
-    assert seen.instances("d")[0].ended == 60.5  # the worker was busy with it since 30.5
+    assert seen.instances("d")[0].ended == 60  # the worker was busy with it since 30
     third = seen.instances("c")[2]
-    assert 30.5 < (third.ended or 0) < 60.5
+    assert 30 < (third.ended or 0) < 60
     assert seen.waits("c") == [0, 10, 20]
 
 
@@ -102,11 +102,11 @@ def test_29_five_textbook_liveness_restarts_pass_before_the_first_wait() -> None
         "periodSeconds": 5,
     }
     seen = play(pod(container("c", "sh", "-c", script, livenessProbe=probe)), 540)
-    assert seen.starts() == [0.55, 75.55, 150.55, 225.55, 300.55, 375.55, 530.55]
-    assert [at for at, _ in seen.said("Killing")] == [45.5, 120.5, 195.5, 270.5, 345.5, 420.5]
-    assert seen.said("BackOff")[0][0] == 450.5
+    assert seen.starts() == [0.55, 75.05, 150.05, 225.05, 300.05, 375.05, 530.05]
+    assert [at for at, _ in seen.said("Killing")] == [45, 120, 195, 270, 345, 420]
+    assert seen.said("BackOff")[0][0] == 450
     waiting = [at for at, text in seen.shown() if text == "0/1 CrashLoopBackOff"]
-    assert waiting == [450.5]
+    assert waiting == [450]
 
 
 def test_30_a_pod_in_crash_loop_back_off_is_running_and_its_container_the_dead_one() -> None:
@@ -140,10 +140,10 @@ def test_31_a_crash_loop_leaves_siblings_alone_but_a_slow_kill_delays_them() -> 
         does={"crash": [ends(39.4), LIVES], "killed": [STUBBORN]},
         answer=lambda q: q.instance > 0,
     )
-    assert seen.instances("killed")[0].ended == 60.5
+    assert seen.instances("killed")[0].ended == 60
     assert seen.instances("crash")[0].ended == pytest.approx(39.95)
-    assert seen.starts("killed")[1] == 60.55
-    assert seen.starts("crash")[1] == 60.6
+    assert seen.starts("killed")[1] == 60.05
+    assert seen.starts("crash")[1] == 60.1
 
 
 def test_32_under_never_a_liveness_failure_ends_the_pod() -> None:
@@ -151,8 +151,8 @@ def test_32_under_never_a_liveness_failure_ends_the_pod() -> None:
     manifest = pod(container(livenessProbe=check("live")), restartPolicy="Never")
     for does, phase, word in ((LIVES, "Failed", "Error"), (POLITE, "Succeeded", "Completed")):
         seen = play(manifest, 120, does=[does], answer=no)
-        assert seen.said("Killing") == [(30.5, "Stopping container c")]
-        assert (seen.status().phase, seen.shown()[-1]) == (phase, (30.5, f"0/1 {word}"))
+        assert seen.said("Killing") == [(30, "Stopping container c")]
+        assert (seen.status().phase, seen.shown()[-1]) == (phase, (30, f"0/1 {word}"))
         assert (seen.container().restartCount, len(seen.starts())) == (0, 1)
 
 
@@ -164,11 +164,11 @@ def test_33_under_on_failure_a_polite_container_completes_when_a_restart_is_refu
         does=[POLITE],
         answer=no,
     )
-    assert [at for at, _ in seen.said("Killing")] == [15.5, 30.5, 45.5, 60.5]
+    assert [at for at, _ in seen.said("Killing")] == [15, 30, 45, 60]
     assert {text for _, text in seen.said("Killing")} == {LIVENESS_KILL}
-    assert seen.starts() == [0.55, 15.55, 30.55, 45.55]
-    assert [at for at, _ in seen.said("BackOff")] == [60.5]
-    assert seen.shown()[-1] == (60.5, "0/1 Completed")
+    assert seen.starts() == [0.55, 15.05, 30.05, 45.05]
+    assert [at for at, _ in seen.said("BackOff")] == [60]
+    assert seen.shown()[-1] == (60, "0/1 Completed")
     assert (seen.status().phase, seen.container().restartCount) == ("Succeeded", 3)
 
 
@@ -180,7 +180,7 @@ def test_34_under_never_one_of_two_containers_is_killed_alone() -> None:
         does={"d": [ends(60, code=0)]},
         answer=no,
     )
-    assert seen.said("Killing") == [(30.5, "Container c failed liveness probe")]
+    assert seen.said("Killing") == [(30, "Container c failed liveness probe")]
     assert [seen.status(at=at).phase for at in (29, 31, 60, 61)] == [
         "Running", "Running", "Running", "Failed",
     ]  # fmt: skip
@@ -208,12 +208,12 @@ def test_36_the_probes_own_grace_is_for_probe_kills_that_restart() -> None:
     probed = container(livenessProbe=check("live", terminationGracePeriodSeconds=5))
     manifest = pod(probed, terminationGracePeriodSeconds=20)
     never = pod(probed, terminationGracePeriodSeconds=20, restartPolicy="Never")
-    assert play(manifest, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30.5 + 5
-    assert play(never, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30.5 + 20
+    assert play(manifest, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30 + 5
+    assert play(never, 60, does=[STUBBORN], answer=no).instances()[0].ended == 30 + 20
     for grace, takes in ((None, 20), (8, 8)):
-        deletion = later(10, partial(delete, grace=grace))
+        deletion = later(9, partial(delete, grace=grace))
         seen = play(manifest, 60, does=[STUBBORN], script=deletion)
-        assert seen.instances()[0].ended == 10 + takes
+        assert seen.instances()[0].ended == 9 + takes
 
 
 def test_37_a_grace_of_0_still_gives_two_seconds_and_no_pre_stop() -> None:
@@ -225,8 +225,8 @@ def test_37_a_grace_of_0_still_gives_two_seconds_and_no_pre_stop() -> None:
         does=[STUBBORN],
         answer=no,
     )  # fmt: skip
-    assert seen.said("Killing")[0] == (30.5, LIVENESS_KILL)
-    assert (seen.instances()[0].ended, seen.instances()[0].code) == (32.5, 137)
+    assert seen.said("Killing")[0] == (30, LIVENESS_KILL)
+    assert (seen.instances()[0].ended, seen.instances()[0].code) == (32, 137)
     assert seen.asked("hook") == []
 
 
@@ -251,9 +251,9 @@ def test_38_a_pre_stop_longer_than_the_grace_is_cut_and_then_two_seconds_are_lef
         programs={"deaf": deaf},
         answer=no,
     )
-    assert seen.said("Killing")[0] == (30.5, LIVENESS_KILL)
-    assert terminated == [35.5]
-    assert (seen.instances()[0].ended, seen.instances()[0].code) == (37.5, 137)
+    assert seen.said("Killing")[0] == (30, LIVENESS_KILL)
+    assert terminated == [35]
+    assert (seen.instances()[0].ended, seen.instances()[0].code) == (37, 137)
 
 
 def test_39_a_crash_runs_no_pre_stop_and_a_failed_post_start_is_a_crash() -> None:
