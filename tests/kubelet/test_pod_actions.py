@@ -1,13 +1,14 @@
 """One turn decided: a good Pod, one mutation, the expected record."""
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from lightkube.models import core_v1, meta_v1
 
-from podward.kubelet.pod_actions import PodActions, kill_grace, pod_actions, should_restart
-from podward.kubelet.restart_policy import HASH_ANNOTATION, container_hash
+from podward.kubelet.pod_actions import PodActions, pod_actions, should_restart
+from podward.kubelet.restart_policy import HASH_ANNOTATION, container_hash, requested_grace
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerState,
@@ -223,12 +224,41 @@ def test_the_containers_own_policy_and_rules_win_over_the_pods(
     assert should_restart(make_pod("Never"), container, exited("a", code)) is expected
 
 
+def test_a_rule_can_begin_the_whole_pod_anew() -> None:
+    everything = core_v1.ContainerRestartRule(
+        action="RestartAllContainers",
+        exitCodes=core_v1.ContainerRestartRuleOnExitCodes(operator="In", values=[42]),
+    )
+    pod = make_pod("Never", "ab")
+    assert pod.spec is not None
+    first = pod.spec.containers[0]
+    first.restartPolicy, first.restartPolicyRules = "Never", [everything]
+    actions = pod_actions(pod, observe(exited("a", 42), instance("b")), NONE)
+    assert actions == PodActions(restart_all=exited("a", 42))
+    assert not actions.idle
+    assert pod_actions(pod, observe(exited("a", 1), instance("b")), NONE).restart_all is None
+    # Of an earlier sandbox: what begins anew began anew already.
+    old = dataclasses.replace(exited("a", 42), sandbox_id="s-1")
+    assert pod_actions(pod, observe(old, instance("b")), NONE).restart_all is None
+
+
+def test_a_rule_saves_a_plain_init_container_that_may_never_restart() -> None:
+    pod = make_pod("Never", initContainers=[core_v1.Container(name="i", image="busybox")])
+    assert pod.spec is not None
+    assert pod.spec.initContainers is not None
+    init = pod.spec.initContainers[0]
+    init.restartPolicy, init.restartPolicyRules = "Never", [rule("In", [7])]
+    (start,) = pod_actions(pod, observe(exited("i", 7)), NONE).start
+    assert start.name == "i"
+    assert pod_actions(pod, observe(exited("i", 8)), NONE).terminal
+
+
 def grace(edit: Callable[[core_v1.Pod], None], reason: str) -> int:
     pod = make_pod()
     assert pod.spec is not None
     pod.spec.containers[0].livenessProbe = core_v1.Probe(terminationGracePeriodSeconds=60)
     edit(pod)
-    return kill_grace(pod, pod.spec.containers[0], reason)  # type: ignore[arg-type]
+    return requested_grace(pod, pod.spec.containers[0], reason)  # type: ignore[arg-type]
 
 
 def deleted_with_five(pod: core_v1.Pod) -> None:
@@ -242,8 +272,8 @@ def without_grace(pod: core_v1.Pod) -> None:
     pod.spec.terminationGracePeriodSeconds = 0
 
 
-def test_the_grace_of_a_kill() -> None:
+def test_the_grace_that_a_kill_asks_for() -> None:
     assert grace(lambda pod: None, "stop") == 30
     assert grace(lambda pod: None, "liveness") == 60
     assert grace(deleted_with_five, "liveness") == 5
-    assert grace(without_grace, "liveness") == 2
+    assert grace(without_grace, "liveness") == 0

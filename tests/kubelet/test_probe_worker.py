@@ -84,6 +84,7 @@ class World:
             state=state,
         )
         self.status = core_v1.PodStatus(phase="Running", podIP="10.0.0.1", containerStatuses=[one])
+        self.manager.tell("u")
 
     def times(self) -> list[float]:
         return [time for time, _ in self.attempts]
@@ -316,6 +317,7 @@ def test_the_others_wait_for_startup_and_startup_is_asked_of_each_instance() -> 
         assert world.status is not None
         assert world.status.containerStatuses is not None
         world.status.containerStatuses[0].started = True
+        world.manager.tell("u")
         await asyncio.sleep(6)
 
     world = play(lambda: World(failing, startupProbe=start, livenessProbe=LIVE), story)
@@ -332,6 +334,7 @@ def test_deletion_ends_liveness_and_startup_quietly_and_readiness_goes_on() -> N
         world.running("a")
         await asyncio.sleep(1)
         world.deleted, world.script = True, failing
+        world.manager.tell("u")
         await asyncio.sleep(40)
         assert world.verdict(ProbeType.READINESS, "a") is Outcome.FAILURE
         assert world.manager.verdicts("u").workers == {("c", ProbeType.READINESS)}

@@ -1,5 +1,6 @@
 """A Pod's status from what runs: a good Pod, one mutation, what is published."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from podward.kubelet.status.generate import (
     generate_status,
     mark_lost,
     qos_class,
+    reopens,
     set_container_readiness,
     set_container_started,
     statuses_equal,
@@ -137,7 +139,13 @@ PHASES: list[tuple[str, core_v1.Pod, list[ContainerStatus], dict[str, Any], str]
      "Succeeded"),
     ("an Always pod was stopped by force", make_pod(), [exited("a", 137)], {"terminal": True},
      "Failed"),
-    ("its deadline passed", make_pod(), [RUN_A], {"deadline_exceeded": True}, "Failed"),
+    ("its deadline passed and all has ended", make_pod(), [exited("a", 0)],
+     {"deadline_exceeded": True}, "Failed"),
+    ("its deadline passed and something still runs", make_pod(), [RUN_A],
+     {"deadline_exceeded": True, "previous": core_v1.PodStatus(phase="Running")}, "Running"),
+    ("an init container failed for good beside a sidecar that runs",
+     make_pod("Never", init=[sidecar("s"), plain("i")]), [instance("s"), exited("i", 1)], {},
+     "Pending"),
     ("an init container runs", make_pod(init=[plain("i")]), [instance("i")], {}, "Pending"),
     ("an init container failed and is tried again", make_pod(init=[plain("i")]),
      [exited("i", 1)], {}, "Pending"),
@@ -248,8 +256,8 @@ def test_readiness_gates_hold_back_ready_only() -> None:
         'corresponding condition of pod readiness gate "x/y" does not exist.'
     )
     foreign = core_v1.PodCondition(type="x/y", status="False")
-    previous = core_v1.PodStatus(phase="Pending", conditions=[foreign])
-    status = generate(pod, RUN_A, previous=previous)
+    pod.status = core_v1.PodStatus(conditions=[foreign])
+    status = generate(pod, RUN_A)
     assert conditions_of(status)["Ready"].message == (
         'the status of pod readiness gate "x/y" is not "True", but False'
     )
@@ -358,10 +366,44 @@ def test_long_termination_messages_are_cut_to_their_share() -> None:
 
 
 def test_the_deadline_gives_its_reason_and_keeps_it() -> None:
-    status = generate(make_pod(), RUN_A, deadline_exceeded=True)
-    later = generate(make_pod(), exited("a", 143), previous=status, terminal=True)
-    for one in (status, later):
+    before = core_v1.PodStatus(phase="Running")
+    ending = generate(make_pod(), RUN_A, previous=before, deadline_exceeded=True)
+    assert (ending.phase, ending.reason) == ("Running", None)
+    assert conditions_of(ending)["Ready"].reason == "PodFailed"
+    over = generate(make_pod(), exited("a", 143), previous=ending, deadline_exceeded=True)
+    later = generate(make_pod(), exited("a", 143), previous=over, terminal=True)
+    for one in (over, later):
         assert (one.phase, one.reason) == ("Failed", "DeadlineExceeded")
+
+
+def test_the_end_of_a_container_that_may_not_run_again_is_never_taken_back() -> None:
+    pod = make_pod("Never")
+    ended, running = generate(pod, exited("a", 0)), generate(pod, RUN_A)
+    assert reopens(pod, ended, running)
+    assert not reopens(pod, running, ended)
+    assert not reopens(make_pod("Always"), ended, running)
+    # Begun anew with all the others: a rule of another container says so.
+    assert not reopens(pod, ended, generate(pod, instance("a", attempt=1)))
+
+
+def test_restarting_all_containers_is_a_condition_while_it_lasts() -> None:
+    pod = make_pod(names="ab")
+    waiting = {"a": ("RestartingAllContainers", "because")}
+    status = generate(pod, waiting=waiting, previous=generate(pod, RUN_A, RUN_B))
+    condition = conditions_of(status)["AllContainersRestarting"]
+    assert (condition.status, condition.reason) == ("True", "RestartAllContainersStarted")
+    again = generate(pod, instance("a", attempt=1), RUN_B, previous=status)
+    assert "AllContainersRestarting" not in conditions_of(again)
+
+
+def test_an_init_container_killed_for_memory_waits_to_be_tried_again_though_it_exited_zero() -> (
+    None
+):
+    pod = make_pod(init=[plain("i")])
+    oom = dataclasses.replace(exited("i", 0), reason="OOMKilled")
+    status = generate(pod, oom, waiting={"i": ("CrashLoopBackOff", "back-off")})
+    (one,) = status.initContainerStatuses or []
+    assert state_of(one) == "waiting:CrashLoopBackOff"
 
 
 def test_what_never_ended_in_sight_is_marked_lost() -> None:

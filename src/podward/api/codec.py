@@ -8,14 +8,14 @@ is put into the shape that Go's decoder would accept: null is absent, an absent 
 
 import json
 import re
-from collections.abc import Iterator
-from datetime import datetime
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from functools import cache, partial
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from lightkube.models import core_v1
+from lightkube.models import coordination_v1, core_v1
 
 from podward.api.errors import ApiStatusError, bad_request, status_error
 from podward.api.scheme import SCHEME, Resource
@@ -64,7 +64,8 @@ def decode_builtins(
     problems: list[str] = []
     if field_validation != "Ignore":
         problems = [f'duplicate field "{path}"' for path in duplicates or ()]
-        problems += [f'unknown field "{path}"' for path in _unknown(document, resource.type, "")]
+        if _has_unknown(document, resource.type):
+            problems += [f'unknown field "{p}"' for p in _unknown(document, resource.type, "")]
     if problems and field_validation == "Strict":
         raise _cannot_be_handled(resource, f"strict decoding error: {', '.join(problems)}")
     try:
@@ -92,10 +93,16 @@ def encode(obj: Any) -> bytes:
         document.setdefault("status", {})
         for condition in document["status"].get("conditions", ()):
             condition.setdefault("lastProbeTime", None)
-    return _ENCODER.encode(_texts(document))
+    encoded = _ENCODER.encode(document)
+    if isinstance(obj, _MICRO_KINDS) or _ODD_TIME.search(encoded):
+        return _ENCODER.encode(_texts(document))
+    return encoded
 
 
 _ENCODER = msgspec.json.Encoder()
+_ODD_TIME = re.compile(rb"T\d\d:\d\d:\d\d[^Z]")
+"""A moment that is not whole seconds of UTC, or a text that looks like one: then each is looked at."""
+_MICRO_KINDS = (coordination_v1.Lease, core_v1.Event)
 
 _MICRO_FIELDS = ("eventTime", "renewTime", "acquireTime", "lastObservedTime")
 
@@ -107,6 +114,7 @@ def _texts(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [_texts(v) for v in value]
     if isinstance(value, datetime):
+        value = value.astimezone(UTC)
         if name in _MICRO_FIELDS:
             return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -232,6 +240,31 @@ def _unwrapped(hint: Any) -> tuple[Literal["", "list", "dict"], Any]:
     return "", hint
 
 
+def _has_unknown(value: Any, struct: type[msgspec.Struct]) -> bool:
+    """Whether `_unknown` would find anything: most documents have nothing to find, and pay for no paths."""
+    if not isinstance(value, dict):
+        return False
+    fields = _fields(struct)
+    if not value.keys() <= fields.keys():
+        return True
+    for name in value.keys() & _structs_below(struct).keys():
+        below, known = value[name], fields[name]
+        assert known.struct is not None
+        elements: Iterable[Any] = (below,)
+        if known.container == "list":
+            elements = below if isinstance(below, list) else ()
+        elif known.container == "dict":
+            elements = below.values() if isinstance(below, dict) else ()
+        if any(_has_unknown(element, known.struct) for element in elements):
+            return True
+    return False
+
+
+@cache
+def _structs_below(struct: type[msgspec.Struct]) -> dict[str, _Field]:
+    return {name: field for name, field in _fields(struct).items() if field.struct is not None}
+
+
 def _unknown(value: Any, struct: type[msgspec.Struct], path: str) -> Iterator[str]:
     """Paths of fields that the type does not have, in the order of the document."""
     if not isinstance(value, dict):
@@ -279,46 +312,64 @@ _QUANTITY_FIELDS = ("sizeLimit", "divisor")
 class _NotText(ValueError):
     """A map of texts holds something else."""
 
-    def __init__(self, names: tuple[str, ...], value: Any) -> None:
-        super().__init__(".".join(names))
-        self._names, self._value = list(names), value
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        """The way to it, filled in by those that it passes on its way out."""
+        self._value = value
 
     def go_text(self, resource: Resource) -> str:
         kinds = {bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-        owner = _owner(resource.type, self._names)
+        owner = _owner(resource.type, self.names)
         return (
             f"json: cannot unmarshal {kinds.get(type(self._value), 'value')} into Go struct field "
-            f"{owner}.{'.'.join(self._names)} of type string"
+            f"{owner}.{'.'.join(self.names)} of type string"
         )
 
 
-def _texts_only(names: tuple[str, ...], value: dict[str, Any]) -> dict[str, str]:
+def _texts_only(value: Any) -> Any:
     """null is Go's zero value, the empty text."""
+    if not isinstance(value, dict):
+        return value
     for below in value.values():
         if below is not None and not isinstance(below, str):
-            raise _NotText(names, below)
+            raise _NotText(below)
     return {key: below or "" for key, below in value.items()}
 
 
-def _go_shape(value: Any, struct: type[msgspec.Struct], at: tuple[str, ...] = ()) -> Any:
+def _go_shape(value: Any, struct: type[msgspec.Struct]) -> Any:
     """As Go's decoder leaves it: nulls gone, required strings there, numbers where quantities go as text."""
     if not isinstance(value, dict):
         return value
-    fields = _fields(struct)
+    shapes, zeros = _shapes(struct)
     shaped: dict[str, Any] = {}
     for name, below in value.items():
-        field = fields.get(name)
-        if field is None or below is None:
+        if below is None or name not in shapes:
             continue
-        shaped[name] = _go_field((*at, name), below, field)
-    for name, field in fields.items():
-        if name in shaped:
-            continue
-        if field.required_text:
-            shaped[name] = ""
-        elif name in _REQUIRED_EMPTY.get(struct.__name__, ()):
-            shaped[name] = _REQUIRED_EMPTY[struct.__name__][name]
+        shape = shapes[name]
+        try:
+            shaped[name] = below if shape is None else shape(below)
+        except _NotText as error:
+            error.names.insert(0, name)
+            raise
+    for name, zero in zeros:
+        shaped.setdefault(name, zero)
     return shaped
+
+
+Shape = Callable[[Any], Any]
+
+
+@cache
+def _shapes(
+    struct: type[msgspec.Struct],
+) -> tuple[dict[str, Shape | None], list[tuple[str, Any]]]:
+    """Of each field, what shapes its value (None: nothing); and what stands where a required one is missing."""
+    fields = _fields(struct)
+    empty = _REQUIRED_EMPTY.get(struct.__name__, {})
+    zeros = [(name, "") for name, field in fields.items() if field.required_text]
+    zeros += [(name, empty[name]) for name in fields if name in empty]
+    return {name: _shape(name, field) for name, field in fields.items()}, zeros
 
 
 _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
@@ -335,22 +386,30 @@ _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
 """Fields that the Structs require and are no strings: what Go's zero value is."""
 
 
-def _go_field(at: tuple[str, ...], value: Any, field: _Field) -> Any:
-    name = at[-1]
+def _shape(name: str, field: _Field) -> Shape | None:
     if field.struct is not None:
-        struct = field.struct
-        if field.container == "list" and isinstance(value, list):
-            return [_go_shape(element, struct, at) for element in value]
-        if field.container == "dict" and isinstance(value, dict):
-            return {key: _go_shape(element, struct, at) for key, element in value.items()}
-        return _go_shape(value, struct, at)
-    if name in _TEXT_MAPS and isinstance(value, dict):
-        return _texts_only(at, value)
-    if field.quantity and name in _QUANTITY_MAPS and isinstance(value, dict):
-        return {key: _number_text(element) for key, element in value.items()}
+        return partial(_shape_structs, field.struct, field.container)
+    if name in _TEXT_MAPS:
+        return _texts_only
+    if field.quantity and name in _QUANTITY_MAPS:
+        return _number_texts
     if field.quantity and name in _QUANTITY_FIELDS:
-        return _number_text(value)
-    return value
+        return _number_text
+    return None
+
+
+def _shape_structs(struct: type[msgspec.Struct], container: str, value: Any) -> Any:
+    if container == "list" and isinstance(value, list):
+        return [_go_shape(element, struct) for element in value]
+    if container == "dict" and isinstance(value, dict):
+        return {key: _go_shape(element, struct) for key, element in value.items()}
+    return _go_shape(value, struct)
+
+
+def _number_texts(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _number_text(element) for key, element in value.items()}
 
 
 def _number_text(value: Any) -> Any:

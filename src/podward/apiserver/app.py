@@ -83,6 +83,9 @@ class ApiServer:
         self._scheme = scheme
         self._authenticate = authenticate
         self._extra_routes = dict(extra_routes or {})
+        self._templates: dict[str, list[tuple[str, RouteHandler]]] = {}
+        for template, handler in self._extra_routes.items():
+            self._templates.setdefault(template.split("/")[1], []).append((template, handler))
         self._streams: set[asyncio.Task[None]] = set()
 
     async def bootstrap(self) -> None:
@@ -170,7 +173,7 @@ class ApiServer:
         exact = self._extra_routes.get(path)
         if exact is not None:
             return exact
-        for template, handler in self._extra_routes.items():
+        for template, handler in self._templates.get(path.split("/", 2)[1], ()):
             if _fits(path, template):
                 return handler
         return None

@@ -102,7 +102,7 @@ class NamespaceLifecycle:
         return names
 
 
-def _released(namespace: Any) -> Any:
+def _released(namespace: Any, document: bytes) -> Any:
     finalizers = [f for f in namespace.spec.finalizers or () if f != FINALIZER]
     return msgspec.structs.replace(
         namespace, spec=core_v1.NamespaceSpec(finalizers=finalizers or None)

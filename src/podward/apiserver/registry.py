@@ -146,10 +146,10 @@ class Registry:
         resource: Resource,
         namespace: str,
         name: str,
-        change: Callable[[Any], Any],
+        change: Callable[[Any, bytes], Any],
         options: WriteOptions,
     ) -> Any:
-        """The object after `change(current)` was stored.
+        """The object after `change(current, its document)` was stored.
 
         If `change` leaves the resourceVersion that it was given, it is tried again on what another
         writer left; if it sets another one, that is a conflict (409).
@@ -158,7 +158,7 @@ class Registry:
         for _ in range(_RETRIES):
             record = await self.record(resource, namespace, name)
             old = self.cache.decode(record, resource)
-            new = _keep_identity(change(old), old, resource)
+            new = _keep_identity(change(old, record.value), old, resource)
             new = await self._prepared_update(resource, new, old, options)
             if new == old or options.dry_run:
                 return new

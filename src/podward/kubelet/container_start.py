@@ -1,5 +1,7 @@
 """Starting one container: volumes, image, environment, create, start (spec/health.md 4.3, 4.5, 4.6)."""
 
+import dataclasses
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,13 +12,13 @@ from lightkube.models import core_v1, meta_v1
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
 from podward.kubelet.environment import ConfigError, environment, expand_all, secret_text
+from podward.kubelet.image_pulls import ImageFailure, ImagePuller
 from podward.kubelet.pod_actions import StartContainer
-from podward.kubelet.restart_policy import HASH_ANNOTATION, container_hash
+from podward.kubelet.restart_policy import HASH_ANNOTATION, container_hash, field_path
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerStatus,
     CreateContainerError,
-    ImageStatus,
     Mount,
     Runtime,
     RuntimeFailure,
@@ -24,9 +26,11 @@ from podward.kubelet.runtime.base import (
 from podward.kubelet.volumes import Facts, VolumeError, Volumes, container_mounts
 from podward.machinery.entropy import Entropy
 from podward.machinery.quantity import parse_quantity
+from podward.probes.ports import errno_text
 
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 MESSAGE_FILE = "podward.dev/termination-message-file"
+MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 _MESSAGE_BYTES, _LOG_BYTES, _LOG_LINES = 4096, 2048, 80
 
 Found = dict[tuple[str, str], core_v1.ConfigMap | core_v1.Secret | None]
@@ -35,10 +39,12 @@ Found = dict[tuple[str, str], core_v1.ConfigMap | core_v1.Secret | None]
 class StartFailure(Exception):
     """It did not start; `reason` is the waiting reason that the status shows."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, retry_after: float | None = None) -> None:
+        """`retry_after`: seconds; None for what any error of a turn waits."""
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.retry_after = retry_after
 
 
 class ContainerStarter:
@@ -48,6 +54,7 @@ class ContainerStarter:
         runtime: Runtime,
         entropy: Entropy,
         recorder: EventRecorder,
+        images: ImagePuller,
         *,
         root: Path,
         node_ip: str,
@@ -58,6 +65,7 @@ class ContainerStarter:
         self._entropy = entropy
         self._recorder = recorder
         self._root = root
+        self._images = images
         self._facts = Facts(node_ip, node_ip, capacity)
 
     # ---- places
@@ -73,21 +81,14 @@ class ContainerStarter:
         shutil.rmtree(self.pod_folder(pod), ignore_errors=True)
         shutil.rmtree(self.log_folder(pod), ignore_errors=True)
 
-    def field_path(self, pod: core_v1.Pod, name: str) -> str:
-        spec = pod.spec
-        for section in ("initContainers", "ephemeralContainers"):
-            listed = getattr(spec, section) or ()
-            if any(container.name == name for container in listed):
-                return f"spec.{section}{{{name}}}"
-        return f"spec.containers{{{name}}}"
-
     # ---- what a Pod refers to
 
-    async def mount_volumes(self, pod: core_v1.Pod) -> dict[str, Path]:
+    async def mount_volumes(self, pod: core_v1.Pod, pod_ip: str) -> dict[str, Path]:
         """Set up, or bring up to date, every volume; `VolumeError`, `OSError`."""
         found = await self._fetch(pod, _volume_references(pod))
         volumes = Volumes(self.pod_folder(pod) / "volumes")
-        return volumes.set_up(pod, lambda kind, name: found.get((kind, name)), self._facts)
+        facts = dataclasses.replace(self._facts, pod_ip=pod_ip)
+        return volumes.set_up(pod, lambda kind, name: found.get((kind, name)), facts)
 
     async def _fetch(self, pod: core_v1.Pod, references: set[tuple[str, str]]) -> Found:
         found: Found = {}
@@ -110,15 +111,17 @@ class ContainerStarter:
         pod: core_v1.Pod,
         item: StartContainer,
         sandbox_id: str,
+        *,
+        pod_ip: str,
         wanted: Callable[[], bool] = lambda: True,
     ) -> str:
         """The new container's ID; `StartFailure` after the event that tells of it.
 
         `wanted` is asked once more before the command begins: the Pod may have been deleted meanwhile.
         """
-        await self._image(pod, item)
+        await self._ensure_image(pod, item)
         try:
-            config = await self._config(pod, item)
+            config = await self._config(pod, item, pod_ip)
         except (ConfigError, VolumeError) as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerConfigError", str(error)) from error
@@ -138,40 +141,29 @@ class ContainerStarter:
         self._tell(pod, item, "Normal", "Started", "Container started")
         return container_id
 
-    async def _image(self, pod: core_v1.Pod, item: StartContainer) -> ImageStatus:
-        image = item.container.image or ""
-        found = await self._runtime.image_status(image)
-        if found is None:
-            if item.container.imagePullPolicy == "Never":
-                text = f'Container image "{image}" is not present with pull policy of Never'
-                self._tell(pod, item, "Warning", "ErrImageNeverPull", text)
-                raise StartFailure("ErrImageNeverPull", text)
-            self._tell(pod, item, "Normal", "Pulling", f'Pulling image "{image}"')
-            try:
-                found = await self._runtime.pull_image(image)
-            except RuntimeFailure as error:
-                text = f'Failed to pull image "{image}": {error}'
-                self._tell(pod, item, "Warning", "Failed", text)
-                self._tell(pod, item, "Warning", "Failed", "Error: ErrImagePull")
-                raise StartFailure("ErrImagePull", str(error)) from error
-        text = f'Container image "{image}" already present on machine'
-        if found.note:
-            text += f" ({found.note})"
-        self._tell(pod, item, "Normal", "Pulled", text)
-        return found
+    async def _ensure_image(self, pod: core_v1.Pod, item: StartContainer) -> None:
+        def tell(type_: str, reason: str, message: str) -> None:
+            self._tell(pod, item, type_, reason, message)
 
-    async def _config(self, pod: core_v1.Pod, item: StartContainer) -> ContainerConfig:
+        container = item.container
+        policy = container.imagePullPolicy or "IfNotPresent"
+        try:
+            await self._images.ensure(_meta(pod).uid or "", container.image or "", policy, tell)
+        except ImageFailure as failure:
+            raise StartFailure(failure.reason, failure.message, failure.retry_after) from failure
+
+    async def _config(self, pod: core_v1.Pod, item: StartContainer, pod_ip: str) -> ContainerConfig:
         container = item.container
         found = await self._fetch(pod, _env_references(container))
         env = environment(
             pod,
             container,
             lambda kind, name: _text(found.get((kind, name))),
-            pod_ip=self._facts.pod_ip,
+            pod_ip=pod_ip,
             node_ip=self._facts.node_ip,
             capacity=self._facts.capacity,
         )
-        volumes = await self.mount_volumes(pod)
+        volumes = await self.mount_volumes(pod, pod_ip)
         mounts = container_mounts(container, volumes, env)
         logs = self.log_folder(pod) / container.name
         attempt = item.attempt if item.attempt is not None else next_attempt(logs)
@@ -202,6 +194,7 @@ class ContainerStarter:
                 HASH_ANNOTATION: container_hash(container),
                 RESTART_COUNT: str(attempt),
                 MESSAGE_FILE: str(message_file),
+                MESSAGE_PATH: path,
                 "io.kubernetes.container.terminationMessagePolicy": (
                     container.terminationMessagePolicy or "File"
                 ),
@@ -210,26 +203,44 @@ class ContainerStarter:
 
     def _message_file(self, pod: core_v1.Pod, container: core_v1.Container) -> Path:
         folder = self.pod_folder(pod) / "containers" / container.name
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / self._entropy.hex(8)
-        path.touch()
-        path.chmod(0o666)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+        os.fchmod(descriptor, 0o666)  # whoever the container runs as may write
+        os.close(descriptor)
         return path
 
     def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
         """What the container left to say, by its policy."""
         annotations = status.config.annotations
-        text = _tail_bytes(annotations.get(MESSAGE_FILE, ""), _MESSAGE_BYTES)
         policy = annotations.get("io.kubernetes.container.terminationMessagePolicy")
+        path = annotations.get(MESSAGE_FILE, "")
+        try:
+            text = _tail_bytes(path, _MESSAGE_BYTES) if path else ""
+        except OSError as error:
+            where = status.config.annotations.get(MESSAGE_PATH, path)
+            return f"Error on reading termination log {where}: {errno_text(error)}"
         if text or policy != "FallbackToLogsOnError" or not status.exit_code:
             return text
-        lines = _tail_bytes(status.config.log_path, _LOG_BYTES).splitlines(keepends=True)
-        return "".join(lines[-_LOG_LINES:])
+        try:
+            log = _tail_bytes(status.config.log_path, _LOG_BYTES)
+        except OSError:
+            return ""
+        return "".join(log.splitlines(keepends=True)[-_LOG_LINES:])
+
+    def forget(self, status: ContainerStatus) -> None:
+        """Of an instance that is removed: what it left to say goes too."""
+        path = status.config.annotations.get(MESSAGE_FILE)
+        if path:
+            Path(path).unlink(missing_ok=True)
 
     def _tell(
         self, pod: core_v1.Pod, item: StartContainer, type_: str, reason: str, message: str
     ) -> None:
-        reference = pod_reference(pod, self.field_path(pod, item.name))
+        reference = pod_reference(pod, field_path(pod, item.name))
         self._recorder.event(reference, type_, reason, message)
 
 
@@ -242,13 +253,10 @@ def next_attempt(logs: Path) -> int:
 
 
 def _tail_bytes(path: str, count: int) -> str:
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(size - count, 0))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - count, 0))
+        return file.read().decode(errors="replace")
 
 
 def _text(found: core_v1.ConfigMap | core_v1.Secret | None) -> Mapping[str, str] | None:

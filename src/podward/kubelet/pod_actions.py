@@ -18,15 +18,16 @@ from podward.kubelet.restart_policy import (
     KillReason,
     comes_back_after_kill,
     container_hash,
+    ephemeral_containers,
     init_containers,
     init_failed,
     init_may_retry,
     is_sidecar,
-    kill_grace,
     pod_policy,
     regular_containers,
     requested_grace,
     restart_backoff_key,
+    rule_action,
     should_restart,
 )
 from podward.kubelet.runtime.base import (
@@ -44,7 +45,6 @@ __all__ = [
     "PodActions",
     "StartContainer",
     "container_hash",
-    "kill_grace",
     "pod_actions",
     "requested_grace",
     "restart_backoff_key",
@@ -56,7 +56,7 @@ ContainerKind = Literal["init", "regular", "ephemeral"]
 
 @dataclass(frozen=True, slots=True)
 class KillContainer:
-    """Kill one instance and nothing else; the grace is `kill_grace(pod, container, reason)`."""
+    """Kill one instance and nothing else; the grace is `restart_policy.requested_grace`."""
 
     container_id: str
     name: str
@@ -91,12 +91,15 @@ class PodActions:
     start: tuple[StartContainer, ...] = ()
     """All that shall start, one after another: ephemeral, init and sidecars, regular. A plain init
     container that cannot be started ends the turn; any other does not."""
+    restart_all: ContainerStatus | None = None
+    """The instance whose exit code says that the whole Pod begins anew in its sandbox; nothing else is done."""
     terminal: bool = False
     """Nothing will ever be started again: once all is dead, the Pod is done."""
 
     @property
     def idle(self) -> bool:
-        return not (self.kill_pod or self.create_sandbox or self.kill or self.start)
+        anything = self.kill_pod or self.create_sandbox or self.kill or self.start
+        return not anything and self.restart_all is None
 
 
 @dataclass(slots=True)
@@ -126,6 +129,9 @@ def pod_actions(pod: core_v1.Pod, observed: PodObservation, verdicts: ProbeVerdi
     replace, sandbox = _sandbox_must_change(pod, observed)
     if replace:
         return _with_new_sandbox(pod, observed, sandbox)
+    trigger = _restarts_all(pod, observed, sandbox)
+    if trigger is not None:
+        return PodActions(restart_all=trigger)
     plan = _Plan(pod, observed, verdicts)
     _plan_ephemeral(plan)
     initialized = _plan_init(plan, sandbox)
@@ -197,19 +203,29 @@ def _kill_pod(sandbox: SandboxStatus | None) -> PodActions:
     )
 
 
+def _restarts_all(
+    pod: core_v1.Pod, observed: PodObservation, sandbox: SandboxStatus | None
+) -> ContainerStatus | None:
+    """The exited instance for which a rule says `RestartAllContainers` (spec/health.md 4.9, KEP-5532)."""
+    if _is_deleted(pod):
+        return None
+    for container in (*init_containers(pod), *regular_containers(pod)):
+        newest = observed.newest(container.name)
+        if newest is None or newest.state is not ContainerState.EXITED:
+            continue
+        here = sandbox is None or newest.sandbox_id == sandbox.id
+        if here and rule_action(container, newest.exit_code or 0) == "RestartAllContainers":
+            return newest
+    return None
+
+
 # -------------------------------------------------------------------------------------- the containers
 
 
 def _plan_ephemeral(plan: _Plan) -> None:
-    spec = plan.pod.spec
-    for ephemeral in (spec.ephemeralContainers if spec else None) or ():
-        if plan.observed.newest(ephemeral.name) is None:
-            plan.add_start(_as_container(ephemeral), "ephemeral")
-
-
-def _as_container(ephemeral: core_v1.EphemeralContainer) -> core_v1.Container:
-    fields = core_v1.Container.__struct_fields__
-    return core_v1.Container(**{name: getattr(ephemeral, name) for name in fields})
+    for container in ephemeral_containers(plan.pod):
+        if plan.observed.newest(container.name) is None:
+            plan.add_start(container, "ephemeral")
 
 
 def _plan_init(plan: _Plan, sandbox: SandboxStatus | None) -> bool:
@@ -272,7 +288,7 @@ def _plan_one_init(
         return False
     if not init_failed(status):
         return True
-    if not init_may_retry(plan.pod, container):
+    if not init_may_retry(plan.pod, container, status.exit_code or 0):
         plan.hopeless = True
         return False
     if status.state is ContainerState.UNKNOWN:

@@ -18,15 +18,15 @@ from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter, StartFailure
-from podward.kubelet.lifecycle_hooks import HookError, run_hook
+from podward.kubelet.lifecycle_hooks import HookError, HookRunner
 from podward.kubelet.pod_actions import PodActions, StartContainer, pod_actions
 from podward.kubelet.prober.manager import ProberManager
 from podward.kubelet.restart_policy import (
-    KillReason,
+    container_named,
+    field_path,
     is_sidecar,
-    kill_grace,
-    requested_grace,
     restart_backoff_key,
 )
 from podward.kubelet.runtime.base import (
@@ -37,16 +37,18 @@ from podward.kubelet.runtime.base import (
     RuntimeFailure,
     SandboxConfig,
 )
+from podward.kubelet.status.conditions import RESTARTING_ALL
 from podward.kubelet.status.generate import generate_status, mark_lost
 from podward.kubelet.status.manager import StatusManager
 from podward.kubelet.volumes import VolumeError
 from podward.machinery.backoff import Backoff, go_duration
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
-from podward.machinery.network import Network
 
 RETRY_SECONDS = 10.0
 """After an error that only time can mend, times 1 to 1.5."""
+
+_RESTARTING_ALL_TEXT = "The container is removed because RestartAllContainers in place"
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +68,13 @@ class Tools:
     runtime: Runtime
     clock: Clock
     entropy: Entropy
-    network: Network
     recorder: EventRecorder
     statuses: StatusManager
     prober: ProberManager
     backoff: Backoff
     starter: ContainerStarter
+    killer: ContainerKiller
+    hooks: HookRunner
     node_ip: str
     finished: Callable[[str], None]
 
@@ -85,8 +88,14 @@ class PodWorker:
         self._ended = False
         """Nothing of it will run again: its phase may become terminal."""
         self._deadline_exceeded = False
+        self._probed = False
+        self._at_rest: object = None
+        """What the last turn saw, if it had nothing to do."""
         self._waiting: dict[str, tuple[str, str]] = {}
-        self._messages: dict[str, str] = {}
+        self._ends: dict[str, tuple[ContainerStatus, ContainerStatus]] = {}
+        """Of each instance that ended, by ID: as the runtime tells it, and with what it left to say."""
+        self._removed: dict[str, int] = {}
+        """Restart counts of instances that were removed so that the whole Pod begins anew."""
         self._wake = asyncio.Event()
         self._wake.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -102,6 +111,7 @@ class PodWorker:
         news = _wishes(self.pod) != _wishes(pod)
         self.pod = pod
         if news:
+            self._tools.prober.tell(self._uid)
             self._wake.set()
 
     def vanish(self) -> None:
@@ -125,7 +135,7 @@ class PodWorker:
             try:
                 await self._turn()
             except RuntimeFailure as error:
-                self._event("Warning", "FailedSync", f"error determining status: {error}")
+                log.warning("pod %s/%s: %s", self._meta.namespace, self._meta.name, error)
                 self._look_again(self._retry_delay())
 
     async def _turn(self) -> None:
@@ -144,29 +154,40 @@ class PodWorker:
         self._check_deadline()
         if self._deadline_exceeded and not self._ended:
             self._report(observed)
-            await self._kill_all(observed, "stop")
+            await self._kill_pod(observed)
             self._end()
             self._report(await self._observe())
             return
-        actions = pod_actions(self.pod, observed, self._tools.prober.verdicts(self._uid))
-        if self._ended:
-            self._report(observed)
+        if not self._ended and not self._probed:
+            self._tools.prober.add_pod(self.pod)
+            self._probed = True
+        seen = self.pod, observed, self._tools.prober.verdicts(self._uid), self._ended
+        if seen == self._at_rest:
+            # What was found the last time called for nothing; only readiness may be asked once more.
+            self._tools.prober.trigger_readiness(self._uid)
             return
+        self._at_rest = None
+        actions = pod_actions(self.pod, observed, seen[2])
         self._report(observed)
-        if not actions.idle and await self._act(actions, observed):
+        if self._ended or actions.idle:
+            self._at_rest = seen
+        elif await self._act(actions, observed):
             self._report(await self._observe())
 
     async def _act(self, actions: PodActions, observed: PodObservation) -> bool:
         """False if nothing was done that a status could show."""
         if actions.kill_pod:
-            await self._kill_all(observed, "stop")
-            for sandbox in observed.sandboxes:
-                await self._tools.runtime.stop_pod_sandbox(sandbox.id)
+            await self._kill_pod(observed)
             if actions.terminal:
                 self._end()
                 return True
+        if actions.restart_all is not None:
+            await self._restart_all(actions.restart_all, observed)
+            return True
         for kill in actions.kill:
-            await self._kill(kill.container_id, kill.name, kill.message, kill.reason)
+            await self._tools.killer.kill(
+                self.pod, kill.container_id, kill.name, kill.message, kill.reason
+            )
         if self._leaving:  # told so while it killed: the kubelet's sync is cancelled then
             return True
         sandbox_id = actions.sandbox_id
@@ -177,10 +198,9 @@ class PodWorker:
             sandbox_id = await self._create_sandbox(actions.sandbox_attempt)
         if sandbox_id is None:
             return False
-        if actions.start:
-            await self._start_all(actions.start, sandbox_id, observed)
+        started = await self._start_all(actions.start, sandbox_id, observed)
         await self._prune(observed)
-        return True
+        return started or bool(actions.kill or actions.create_sandbox)
 
     def _report(self, observed: PodObservation) -> None:
         tools = self._tools
@@ -199,23 +219,33 @@ class PodWorker:
         )
         if self.state is State.TERMINATED:
             status = mark_lost(self.pod, status, tools.clock.now())
-        if not tools.statuses.publish(self.pod, status):
+        if tools.statuses.publish(self.pod, status):
+            tools.prober.tell(self._uid)
+        else:
             self.status_written()
         tools.prober.trigger_readiness(self._uid)
 
     async def _observe(self) -> PodObservation:
         runtime = self._tools.runtime
-        sandboxes = await runtime.list_pod_sandboxes(self._uid)
-        containers = await runtime.list_containers(self._uid)
+        try:
+            sandboxes = await runtime.list_pod_sandboxes(self._uid)
+            containers = await runtime.list_containers(self._uid)
+        except RuntimeFailure as error:
+            self._event("Warning", "FailedSync", f"error determining status: {error}")
+            raise
         return PodObservation(tuple(sandboxes), tuple(map(self._with_message, containers)))
 
     def _with_message(self, status: ContainerStatus) -> ContainerStatus:
         if status.state is not ContainerState.EXITED:
             return status
-        if status.id not in self._messages:
-            self._messages[status.id] = self._tools.starter.termination_message(self.pod, status)
-        text = ": ".join(part for part in (status.message, self._messages[status.id]) if part)
-        return dataclasses.replace(status, message=text)
+        known = self._ends.get(status.id)
+        if known is not None and known[0] == status:
+            return known[1]
+        message = self._tools.starter.termination_message(self.pod, status)
+        text = ": ".join(part for part in (status.message, message) if part)
+        told = dataclasses.replace(status, message=text)
+        self._ends[status.id] = (status, told)
+        return told
 
     # ---- starting
 
@@ -237,44 +267,61 @@ class PodWorker:
 
     async def _start_all(
         self, starts: Sequence[StartContainer], sandbox_id: str, observed: PodObservation
-    ) -> None:
+    ) -> bool:
+        """False if nothing happened that a status could show: all of them wait, as they did before."""
+        waited, pod_ip = dict(self._waiting), ""
+        tried = False
+        for item in starts:
+            if self._leaving:
+                return True
+            started = False
+            if not self._backing_off(item.container, observed):
+                tried = True
+                if not pod_ip:
+                    pod_ip = await self._pod_ip()
+                    if not await self._mount_volumes(pod_ip):
+                        return True
+                started = await self._start(item, sandbox_id, pod_ip)
+            if not started and item.kind == "init" and not is_sidecar(item.container):
+                break
+        return tried or self._waiting != waited
+
+    async def _mount_volumes(self, pod_ip: str) -> bool:
         try:
-            await self._tools.starter.mount_volumes(self.pod)
+            await self._tools.starter.mount_volumes(self.pod, pod_ip)
         except (VolumeError, OSError) as error:
             self._event("Warning", "FailedMount", f"Unable to attach or mount volumes: {error}")
             self._look_again(self._retry_delay())
-            return
-        self._tools.prober.add_pod(self.pod)
-        for item in starts:
-            if self._leaving:
-                return
-            started = await self._start(item, sandbox_id, observed)
-            if not started and item.kind == "init" and not is_sidecar(item.container):
-                return
-
-    async def _start(self, item: StartContainer, sandbox_id: str, observed: PodObservation) -> bool:
-        name = item.name
-        if self._backing_off(item, observed):
             return False
+        return True
+
+    async def _start(self, item: StartContainer, sandbox_id: str, pod_ip: str) -> bool:
+        name = item.name
+        if item.attempt is None and name in self._removed:
+            item = dataclasses.replace(item, attempt=self._removed[name] + 1)
         try:
             container_id = await self._tools.starter.start(
-                self.pod, item, sandbox_id, wanted=lambda: not self._leaving
+                self.pod, item, sandbox_id, pod_ip=pod_ip, wanted=lambda: not self._leaving
             )
         except StartFailure as failure:
             self._waiting[name] = (failure.reason, failure.message)
-            self._look_again(self._retry_delay())
+            after = failure.retry_after
+            self._look_again(self._retry_delay() if after is None else after)
             return False
         self._waiting.pop(name, None)
+        self._removed.pop(name, None)
         return await self._post_start(item, container_id)
 
-    def _backing_off(self, item: StartContainer, observed: PodObservation) -> bool:
+    def _backing_off(self, container: core_v1.Container, observed: PodObservation) -> bool:
+        """Whether this start must wait; if not, it is counted as decided (spec/health.md 4.4)."""
         exited = next(
-            (c for c in observed.instances(item.name) if c.state is ContainerState.EXITED), None
+            (c for c in observed.instances(container.name) if c.state is ContainerState.EXITED),
+            None,
         )
         if exited is None or exited.finished_at is None:
             return False
         tools = self._tools
-        key = restart_backoff_key(self.pod, item.container)
+        key = restart_backoff_key(self.pod, container)
         finished, now = exited.finished_at.timestamp(), tools.clock.now().timestamp()
         remaining = tools.backoff.delay_remaining(key, finished, now)
         if remaining <= 0:
@@ -282,10 +329,10 @@ class PodWorker:
             return False
         whose = f"{self._meta.name}_{self._meta.namespace}({self._uid})"
         delay = go_duration(tools.backoff.current(key))
-        text = f"back-off {delay} restarting failed container={item.name} pod={whose}"
-        self._waiting[item.name] = ("CrashLoopBackOff", text)
-        text = f"Back-off restarting failed container {item.name} in pod {whose}"
-        self._container_event(item.name, "Warning", "BackOff", text)
+        text = f"back-off {delay} restarting failed container={container.name} pod={whose}"
+        self._waiting[container.name] = ("CrashLoopBackOff", text)
+        text = f"Back-off restarting failed container {container.name} in pod {whose}"
+        self._container_event(container.name, "Warning", "BackOff", text)
         self._look_again(remaining)
         return True
 
@@ -294,46 +341,69 @@ class PodWorker:
         if lifecycle is None or lifecycle.postStart is None:
             return True
         try:
-            await self._hook(lifecycle.postStart, item.container, container_id)
+            await self._tools.hooks.run(lifecycle.postStart, self.pod, item.container, container_id)
         except HookError as error:
-            self._container_event(
-                item.name, "Warning", "FailedPostStartHook", "PostStartHook failed"
-            )
+            text = "PostStartHook failed"
+            self._container_event(item.name, "Warning", "FailedPostStartHook", text)
             self._waiting[item.name] = ("PostStartHookError", str(error))
-            await self._kill(container_id, item.name, "FailedPostStartHook", "stop")
+            await self._tools.killer.kill(
+                self.pod, container_id, item.name, "FailedPostStartHook", "stop"
+            )
             return False
         return True
-
-    async def _hook(
-        self, handler: core_v1.LifecycleHandler, container: core_v1.Container, container_id: str
-    ) -> None:
-        runtime = self._tools.runtime
-        await run_hook(
-            handler,
-            exec_sync=lambda argv, timeout: runtime.exec_sync(container_id, argv, timeout),
-            pod_ip=self._tools.node_ip,
-            named_ports={p.name: p.containerPort for p in container.ports or () if p.name},
-            network=self._tools.network,
-        )
 
     async def _prune(self, observed: PodObservation) -> None:
         """Of each container one dead instance is kept, beside the newest."""
         for name in {c.config.name for c in observed.containers}:
             for old in observed.instances(name)[1:]:
                 if old.state is not ContainerState.RUNNING:
-                    self._messages.pop(old.id, None)
-                    await self._tools.runtime.remove_container(old.id)
+                    await self._remove(old)
+
+    async def _remove(self, instance: ContainerStatus) -> None:
+        await self._tools.runtime.remove_container(instance.id)
+        self._ends.pop(instance.id, None)
+        self._tools.starter.forget(instance)
+
+    async def _restart_all(self, trigger: ContainerStatus, observed: PodObservation) -> None:
+        """Everything of the Pod is removed and begins anew in the same sandbox (spec/health.md 4.9).
+
+        The trigger goes last: whoever dies on the way finds it again and goes on. Its back-off holds here
+        too, or a Pod that fails at once would do nothing but start.
+        """
+        tools, names = self._tools, {c.config.name for c in observed.containers}
+        container = container_named(self.pod, trigger.config.name)
+        if container is None or self._backing_off(container, observed):
+            return
+        for name in names:
+            self._waiting[name] = (RESTARTING_ALL, _RESTARTING_ALL_TEXT)
+        await tools.killer.kill_all(self.pod, observed, override=0)
+        self._report(await self._observe())
+        tools.prober.remove_pod(self._uid)
+        self._probed = False
+        for one in sorted(observed.containers, key=lambda one: one.id == trigger.id):
+            counted = self._removed.get(one.config.name, 0)
+            self._removed[one.config.name] = max(counted, one.config.attempt)
+            await self._remove(one)
+        self._wake.set()
 
     # ---- stopping
+
+    async def _kill_pod(self, observed: PodObservation, override: int | None = None) -> None:
+        """All containers, then the sandboxes."""
+        try:
+            await self._tools.killer.kill_all(self.pod, observed, override)
+            for sandbox in observed.sandboxes:
+                await self._tools.runtime.stop_pod_sandbox(sandbox.id)
+        except RuntimeFailure as error:
+            self._event("Warning", "FailedKillPod", f"error killing pod: {error}")
+            raise
 
     async def _terminate(self) -> None:
         self.state = State.TERMINATING
         self._tools.prober.stop_liveness_and_startup(self._uid)
         observed = await self._observe()
         self._report(observed)
-        await self._kill_all(observed, "stop")
-        for sandbox in observed.sandboxes:
-            await self._tools.runtime.stop_pod_sandbox(sandbox.id)
+        await self._kill_pod(observed)
         self.state = State.TERMINATED
         self._end()
         self._report(await self._observe())
@@ -358,7 +428,7 @@ class PodWorker:
     async def _clean_up(self) -> None:
         observed = await self._observe()
         self._tools.prober.remove_pod(self._uid)
-        await self._kill_all(observed, "stop", override=1)
+        await self._kill_pod(observed, override=1)
         for sandbox in observed.sandboxes:
             await self._tools.runtime.remove_pod_sandbox(sandbox.id)
         self._tools.starter.remove_pod(self.pod)
@@ -367,57 +437,6 @@ class PodWorker:
             self._timer.cancel()
         self.state = State.FINISHED
         self._tools.finished(self._uid)
-
-    async def _kill_all(
-        self, observed: PodObservation, reason: KillReason, override: int | None = None
-    ) -> None:
-        """All at once, sidecars after the others."""
-        running = [c for c in observed.containers if c.state is ContainerState.RUNNING]
-        sidecars = {c.name for c in self._containers() if is_sidecar(c)}
-        for late in (False, True):
-            await asyncio.gather(
-                *(
-                    self._kill(
-                        c.id, c.config.name, f"Stopping container {c.config.name}", reason, override
-                    )
-                    for c in running
-                    if (c.config.name in sidecars) is late
-                )
-            )
-
-    async def _kill(
-        self,
-        container_id: str,
-        name: str,
-        message: str,
-        reason: KillReason,
-        override: int | None = None,
-    ) -> None:
-        self._container_event(name, "Normal", "Killing", message)
-        container = next((c for c in self._containers() if c.name == name), None)
-        if container is None:
-            await self._tools.runtime.stop_container(container_id, 2)
-            return
-        grace = float(kill_grace(self.pod, container, reason, override))
-        if requested_grace(self.pod, container, reason, override) > 0:
-            grace -= await self._pre_stop(container, container_id, grace)
-        await self._tools.runtime.stop_container(container_id, max(grace, 2))
-
-    async def _pre_stop(
-        self, container: core_v1.Container, container_id: str, grace: float
-    ) -> float:
-        """Seconds that it took, whole ones."""
-        lifecycle = container.lifecycle
-        if lifecycle is None or lifecycle.preStop is None:
-            return 0
-        began = self._tools.clock.monotonic()
-        try:
-            async with asyncio.timeout(grace):
-                await self._hook(lifecycle.preStop, container, container_id)
-        except (HookError, TimeoutError):
-            text = "PreStopHook failed"
-            self._container_event(container.name, "Warning", "FailedPreStopHook", text)
-        return int(self._tools.clock.monotonic() - began)
 
     def _end(self) -> None:
         self._ended = True
@@ -451,9 +470,10 @@ class PodWorker:
         """Nothing is started for a Pod that is being deleted."""
         return self._gone or self._meta.deletionTimestamp is not None
 
-    def _containers(self) -> list[core_v1.Container]:
-        spec = self.pod.spec
-        return [*(spec.initContainers or ()), *spec.containers] if spec is not None else []
+    async def _pod_ip(self) -> str:
+        """From the runtime: containers are started before any status tells the address."""
+        sandboxes = await self._tools.runtime.list_pod_sandboxes(self._uid)
+        return next((sandbox.ips[0] for sandbox in sandboxes if sandbox.ips), "")
 
     def _look_again(self, seconds: float) -> None:
         """The earliest wish wins; each turn wishes anew."""
@@ -472,8 +492,8 @@ class PodWorker:
         self._tools.recorder.event(pod_reference(self.pod), type_, reason, message)
 
     def _container_event(self, name: str, type_: str, reason: str, message: str) -> None:
-        path = self._tools.starter.field_path(self.pod, name)
-        self._tools.recorder.event(pod_reference(self.pod, path), type_, reason, message)
+        reference = pod_reference(self.pod, field_path(self.pod, name))
+        self._tools.recorder.event(reference, type_, reason, message)
 
 
 def _wishes(pod: core_v1.Pod) -> object:

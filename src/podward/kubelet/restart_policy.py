@@ -31,10 +31,33 @@ def regular_containers(pod: core_v1.Pod) -> list[core_v1.Container]:
     return list(_spec(pod).containers)
 
 
+def ephemeral_containers(pod: core_v1.Pod) -> list[core_v1.Container]:
+    return [as_container(one) for one in _spec(pod).ephemeralContainers or ()]
+
+
+def as_container(ephemeral: core_v1.EphemeralContainer) -> core_v1.Container:
+    fields = core_v1.Container.__struct_fields__
+    return core_v1.Container(**{name: getattr(ephemeral, name) for name in fields})
+
+
+def container_named(pod: core_v1.Pod, name: str) -> core_v1.Container | None:
+    everywhere = (*init_containers(pod), *regular_containers(pod), *ephemeral_containers(pod))
+    return next((container for container in everywhere if container.name == name), None)
+
+
 def probed_containers(pod: core_v1.Pod) -> Iterator[core_v1.Container]:
     """Those that may have probes: the regular ones, then the sidecars."""
     yield from regular_containers(pod)
     yield from (container for container in init_containers(pod) if is_sidecar(container))
+
+
+def field_path(pod: core_v1.Pod, name: str) -> str:
+    """Where a container stands in its Pod, as events say it: `spec.initContainers{name}`."""
+    spec = _spec(pod)
+    for section in ("initContainers", "ephemeralContainers"):
+        if any(container.name == name for container in getattr(spec, section) or ()):
+            return f"spec.{section}{{{name}}}"
+    return f"spec.containers{{{name}}}"
 
 
 def pod_policy(pod: core_v1.Pod) -> str:
@@ -48,18 +71,26 @@ def comes_back_after_kill(pod: core_v1.Pod, container: core_v1.Container) -> boo
     return (container.restartPolicy or pod_policy(pod)) != "Never"
 
 
+def rule_action(container: core_v1.Container, exit_code: int) -> str | None:
+    """What the container's first rule that covers this exit code says; rules need a policy beside them."""
+    if not container.restartPolicy:
+        return None
+    for rule in container.restartPolicyRules or ():
+        codes = rule.exitCodes
+        if codes is None:
+            continue
+        listed = exit_code in (codes.values or ())
+        if listed == (codes.operator == "In"):
+            return rule.action
+    return None
+
+
 def restarts_after_exit(pod: core_v1.Pod, container: core_v1.Container, exit_code: int) -> bool:
     """The policies' answer, nearest first: the container's rules, the container's policy, the Pod's."""
     if _deleted(pod):
         return False
-    if container.restartPolicy:
-        for rule in container.restartPolicyRules or ():
-            codes = rule.exitCodes
-            if codes is None:
-                continue
-            listed = exit_code in (codes.values or ())
-            if listed == (codes.operator == "In"):
-                return rule.action in ("Restart", "RestartAllContainers")
+    if rule_action(container, exit_code) is not None:
+        return True
     policy = container.restartPolicy or pod_policy(pod)
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
@@ -88,9 +119,11 @@ def init_failed(status: ContainerStatus) -> bool:
     return status.state is ContainerState.UNKNOWN
 
 
-def init_may_retry(pod: core_v1.Pod, container: core_v1.Container) -> bool:
-    """Of a failed plain init container; `Always` and `OnFailure` are one here."""
-    return comes_back_after_kill(pod, container)
+def init_may_retry(pod: core_v1.Pod, container: core_v1.Container, exit_code: int) -> bool:
+    """Of a failed plain init container; `Always` and `OnFailure` are one here, a rule can save `Never`."""
+    return comes_back_after_kill(pod, container) or (
+        not _deleted(pod) and rule_action(container, exit_code) is not None
+    )
 
 
 def container_hash(container: core_v1.Container) -> str:
@@ -114,7 +147,7 @@ def requested_grace(
     reason: KillReason,
     override: int | None = None,
 ) -> int:
-    """Seconds the container is given before any floor; 0 means that its preStop hook is skipped."""
+    """Seconds the container is given before any floor; 0 means that its preStop hook is skipped (4.7)."""
     if override is not None:
         return override
     if pod.metadata is not None and pod.metadata.deletionGracePeriodSeconds is not None:
@@ -126,16 +159,6 @@ def requested_grace(
     if probe is not None and probe.terminationGracePeriodSeconds is not None:
         return probe.terminationGracePeriodSeconds
     return of_pod
-
-
-def kill_grace(
-    pod: core_v1.Pod,
-    container: core_v1.Container,
-    reason: KillReason,
-    override: int | None = None,
-) -> int:
-    """Seconds between the stop signal and SIGKILL; never under two (spec/health.md 4.7, 1, 3 and 6)."""
-    return max(requested_grace(pod, container, reason, override), MINIMUM_GRACE_SECONDS)
 
 
 def _deleted(pod: core_v1.Pod) -> bool:

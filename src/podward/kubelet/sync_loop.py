@@ -12,7 +12,10 @@ from lightkube.models import core_v1
 from podward.client.base import Client
 from podward.client.informer import Informer
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter
+from podward.kubelet.image_pulls import ImagePuller
+from podward.kubelet.lifecycle_hooks import HookRunner
 from podward.kubelet.node import NodeFacts, NodeReporter
 from podward.kubelet.pod_workers import PodWorker, Tools
 from podward.kubelet.prober.manager import ProberManager
@@ -77,20 +80,23 @@ class Kubelet:
             kubelet_started_at=started_at,
         )
         self._backoff = Backoff()
+        self._images = ImagePuller(runtime, clock)
+        hooks = HookRunner(runtime, network, recorder)
         self._tools = Tools(
             client=client,
             runtime=runtime,
             clock=clock,
             entropy=entropy,
-            network=network,
             recorder=recorder,
             statuses=self._statuses,
             prober=self.prober,
             backoff=self._backoff,
             starter=ContainerStarter(
-                client, runtime, entropy, recorder,
+                client, runtime, entropy, recorder, self._images,
                 root=root, node_ip=facts.ip, capacity=facts.capacity,
             ),
+            killer=ContainerKiller(runtime, clock, recorder, hooks),
+            hooks=hooks,
             node_ip=facts.ip,
             finished=self._finished,
         )  # fmt: skip
@@ -167,6 +173,7 @@ class Kubelet:
         elif type_ is ProbeType.STARTUP:
             status = set_container_started(worker.pod, status, container_id, good, now)
             self._statuses.publish(worker.pod, status)
+        self.prober.tell(uid)
         worker.wake()
 
     def _status_written(self, uid: str) -> None:
@@ -194,7 +201,9 @@ class Kubelet:
         while True:
             with contextlib.suppress(RuntimeFailure):
                 await self._remove_orphans()
-            self._backoff.collect(self._clock.now().timestamp())
+            now = self._clock.now().timestamp()
+            self._backoff.collect(now)
+            self._images.collect(now)
             await asyncio.sleep(self._entropy.uniform(RESYNC_SECONDS, 1.5 * RESYNC_SECONDS))
             for uid in list(self._workers):
                 self._wake(uid)

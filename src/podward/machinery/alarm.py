@@ -1,7 +1,7 @@
 """Waking one waiter, when told or at a time, whichever comes first.
 
-The same as a timeout around an `asyncio.Event`, without an exception at each tick: a probe worker spends most
-of its wakings here.
+`wait_until` is a timeout around an `asyncio.Event` without an exception at each tick: a probe worker spends
+most of its wakings here.
 """
 
 import asyncio
@@ -17,6 +17,19 @@ class Alarm:
     def ring(self) -> None:
         self._rung = True
         self._wake()
+
+    def nudge(self) -> None:
+        """End the wait that is under way, if one is; it is no ring."""
+        self._wake()
+
+    async def wait(self) -> None:
+        """Until it rings, or is nudged. A ring stays for `wait_until`."""
+        if not self._rung:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
 
     async def wait_until(self, when: float) -> bool:
         """True once it rings; False at `when`, in the loop's time."""

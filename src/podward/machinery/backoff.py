@@ -43,6 +43,14 @@ class Backoff:
         remaining = entry.backoff - (now - finished_at)
         return remaining if remaining > _ROUNDING else 0.0
 
+    def remaining_since_update(self, key: str, now: float) -> float:
+        """The wait counted from the last failure itself, as image pulls count it; 0 means try again."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return 0.0
+        remaining = entry.last_update + entry.backoff - now
+        return remaining if remaining > _ROUNDING else 0.0
+
     def advance(self, key: str, now: float, finished_at: float) -> None:
         """A restart was decided at `now` for an instance that ended at `finished_at`: one rung up."""
         entry = self._live(key, finished_at)

@@ -13,6 +13,7 @@ from typing import Protocol
 from podward.machinery.network import Network
 
 USER_AGENT = "kube-probe/1.36"
+HOOK_USER_AGENT = "kube-lifecycle/1.36"
 MAX_OUTPUT_BYTES = 10 * 1024
 """Of an exec's output or an http body; the rest is cut and does not change the verdict."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from lightkube.models import core_v1
 
 from podward.machinery.backoff import go_duration
+from podward.machinery.gotext import quote
 from podward.probes.base import (
     MAX_OUTPUT_BYTES,
     ExecTimedOut,
@@ -23,9 +24,8 @@ async def attempt(action: core_v1.ExecAction, target: ProbeTarget, timeout: floa
     try:
         output = await target.exec_sync(command, timeout)
     except ExecTimedOut:
-        quoted = " ".join(command).replace("\\", "\\\\").replace('"', '\\"')
-        quoted = quoted.replace("\n", "\\n").replace("\t", "\\t")
-        text = f'command timed out: "{quoted}" timed out after {go_duration(timeout)}'
+        shown = quote(" ".join(command))
+        text = f"command timed out: {shown} timed out after {go_duration(timeout)}"
         return ProbeResult(Outcome.FAILURE, text)
     said = (output.stdout + output.stderr)[:MAX_OUTPUT_BYTES].decode(errors="replace")
     return ProbeResult(Outcome.FAILURE if output.exit_code else Outcome.SUCCESS, said)

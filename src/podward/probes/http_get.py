@@ -32,16 +32,19 @@ _BODY_TIMEOUT = (
 )
 
 
-class _TransportFailure(Exception):
+PLAIN_ANSWER = "http: server gave HTTP response to HTTPS client"
+
+
+class TransportFailure(Exception):
     """No response head came; the text is Go's."""
 
 
-class _BodyFailure(Exception):
+class BodyFailure(Exception):
     """The head came and the body broke off."""
 
 
 @dataclass(slots=True)
-class _Response:
+class Response:
     status: int
     location: str
     body: bytes
@@ -54,10 +57,8 @@ async def attempt(
 
     Raises `ProbeError` for a port that does not exist and for a body that cannot be read to its end.
     """
-    port = resolve_port(action.port, target.named_ports)
-    host = action.host or target.pod_ip
-    url = _url(action, host, port)
-    exchange = _Exchange(target, action.httpHeaders or ())
+    exchange = _Exchange(target, action.httpHeaders or (), USER_AGENT)
+    url = url_of(action, target)
     try:
         async with asyncio.timeout(timeout):
             response = await exchange.get(url)
@@ -65,9 +66,9 @@ async def attempt(
         if exchange.in_body:
             raise ProbeError(_BODY_TIMEOUT, Outcome.FAILURE) from None
         return _failure(f'Get "{exchange.url}": {_TIMEOUT}')
-    except _TransportFailure as failure:
+    except TransportFailure as failure:
         return _failure(f'Get "{exchange.url}": {failure}')
-    except _BodyFailure as failure:
+    except BodyFailure as failure:
         raise ProbeError(str(failure), Outcome.FAILURE) from failure
     body = response.body.decode(errors="replace")
     if 200 <= response.status < 300:
@@ -82,26 +83,44 @@ def _failure(text: str) -> ProbeResult:
     return ProbeResult(Outcome.FAILURE, text)
 
 
-def _url(action: core_v1.HTTPGetAction, host: str, port: int) -> str:
+async def get(
+    action: core_v1.HTTPGetAction, target: ProbeTarget, user_agent: str, scheme: str = ""
+) -> Response:
+    """The answer to the same question, whatever it is, for as long as it takes: what a lifecycle hook asks.
+
+    `scheme`, if given, replaces the action's. Raises `ProbeError`, `TransportFailure`, `BodyFailure`.
+    """
+    exchange = _Exchange(target, action.httpHeaders or (), user_agent)
+    return await exchange.get(url_of(action, target, scheme))
+
+
+def url_of(action: core_v1.HTTPGetAction, target: ProbeTarget, scheme: str = "") -> str:
+    """Raises `ProbeError` for a port that does not exist."""
+    port = resolve_port(action.port, target.named_ports)
+    host = action.host or target.pod_ip
     parts = urlsplit(action.path or "/")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if not path.startswith("/"):
         path = "/" + path
     query = f"?{parts.query}" if parts.query else ""
-    return f"{(action.scheme or 'HTTP').lower()}://{join_host_port(host, port)}{path}{query}"
+    protocol = (scheme or action.scheme or "HTTP").lower()
+    return f"{protocol}://{join_host_port(host, port)}{path}{query}"
 
 
 class _Exchange:
     """One attempt: a request, and another for each redirect that stays on the host."""
 
-    def __init__(self, target: ProbeTarget, headers: Sequence[core_v1.HTTPHeader]) -> None:
+    def __init__(
+        self, target: ProbeTarget, headers: Sequence[core_v1.HTTPHeader], user_agent: str
+    ) -> None:
         self._network = target.network
         self._headers = headers
+        self._user_agent = user_agent
         self.url = ""
         """What is being fetched now."""
         self.in_body = False
 
-    async def get(self, url: str) -> _Response:
+    async def get(self, url: str) -> Response:
         first_host = urlsplit(url).hostname
         for followed in range(MAX_REDIRECTS + 1):
             self.url = url
@@ -115,15 +134,16 @@ class _Exchange:
                 self.url = response.location
                 break
             url = onward
-        raise _TransportFailure(f"stopped after {MAX_REDIRECTS} redirects")
+        raise TransportFailure(f"stopped after {MAX_REDIRECTS} redirects")
 
-    async def _fetch(self, url: str) -> _Response:
+    async def _fetch(self, url: str) -> Response:
         parts = urlsplit(url)
         tls = parts.scheme == "https"
         host, port = parts.hostname or "", parts.port or (443 if tls else 80)
         self.in_body = False
         loop = asyncio.get_running_loop()
-        request = _request(parts.netloc, parts.path or "/", parts.query, self._headers)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request = _request(parts.netloc, target, self._headers, self._user_agent)
         reader = _Reader(request, loop.create_future(), self)
         try:
             transport, _ = await self._network.connect(
@@ -131,14 +151,13 @@ class _Exchange:
             )
         except ssl.SSLError as error:
             plain = error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
-            text = "http: server gave HTTP response to HTTPS client" if plain else str(error)
-            raise _TransportFailure(text) from error
+            raise TransportFailure(PLAIN_ANSWER if plain else str(error)) from error
         except TimeoutError:
             raise
         except ConnectionResetError as error:
-            raise _TransportFailure("EOF") from error
+            raise TransportFailure("EOF") from error
         except OSError as error:
-            raise _TransportFailure(dial_error(host, port, error)) from error
+            raise TransportFailure(dial_error(host, port, error)) from error
         try:
             response = await reader.response
         except BaseException:
@@ -149,13 +168,15 @@ class _Exchange:
         return response
 
 
-def _request(netloc: str, path: str, query: str, headers: Sequence[core_v1.HTTPHeader]) -> bytes:
+def _request(
+    netloc: str, target: str, headers: Sequence[core_v1.HTTPHeader], user_agent: str
+) -> bytes:
     """The user's headers as given, ours where the user has none; an empty Accept means none at all."""
     given = {header.name.lower() for header in headers}
     host = next((h.value for h in headers if h.name.lower() == "host" and h.value), netloc)
-    lines = [f"GET {path}{'?' + query if query else ''} HTTP/1.1", f"Host: {host}"]
+    lines = [f"GET {target} HTTP/1.1", f"Host: {host}"]
     if "user-agent" not in given:
-        lines.append(f"User-Agent: {USER_AGENT}")
+        lines.append(f"User-Agent: {user_agent}")
     if "accept" not in given:
         lines.append("Accept: */*")
     for header in headers:
@@ -171,7 +192,7 @@ class _Reader(asyncio.Protocol):
     """Sends the request, parses the answer, settles `response`."""
 
     def __init__(
-        self, request: bytes, response: "asyncio.Future[_Response]", exchange: _Exchange
+        self, request: bytes, response: "asyncio.Future[Response]", exchange: _Exchange
     ) -> None:
         self.response = response
         self._request = request
@@ -195,11 +216,11 @@ class _Reader(asyncio.Protocol):
             self._finish()
         except httptools.HttpParserError as error:
             if self._exchange.in_body:
-                self._fail(_BodyFailure(str(error)))
+                self._fail(BodyFailure(str(error)))
             else:
                 line = data.split(b"\n", 1)[0].rstrip(b"\r").decode(errors="replace")
                 text = f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{line}"'
-                self._fail(_TransportFailure(text))
+                self._fail(TransportFailure(text))
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.response.done():
@@ -207,11 +228,11 @@ class _Reader(asyncio.Protocol):
         if not self._exchange.in_body:
             reset = isinstance(error, OSError) and error.errno is not None
             text = f"read: {errno_text(error)}" if reset and isinstance(error, OSError) else "EOF"
-            self._fail(_TransportFailure(text))
+            self._fail(TransportFailure(text))
         elif error is None and not self._sized:
             self._finish()
         else:
-            self._fail(_BodyFailure("unexpected EOF"))
+            self._fail(BodyFailure("unexpected EOF"))
 
     # ------------------------------------------------------------------------- called by the parser
 
@@ -241,7 +262,7 @@ class _Reader(asyncio.Protocol):
     def _finish(self) -> None:
         if not self.response.done():
             body = bytes(self._body[:MAX_OUTPUT_BYTES])
-            self.response.set_result(_Response(self._status, self._location, body))
+            self.response.set_result(Response(self._status, self._location, body))
 
     def _fail(self, error: Exception) -> None:
         if not self.response.done():

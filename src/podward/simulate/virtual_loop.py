@@ -87,5 +87,12 @@ for _name in ("getaddrinfo", "getnameinfo"):
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run` in virtual time."""
+    results: list[T] = []
+
+    async def boxed() -> None:
+        # Not returned: a runner formats its main task, and so the result, on its way out.
+        results.append(await main)
+
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+        runner.run(boxed())
+    return results[0]

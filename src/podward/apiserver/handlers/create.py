@@ -39,7 +39,7 @@ async def bind(registry: Registry, target: Target, request: Request) -> Response
     if not node:
         raise errors.bad_request("Binding.target.name: Required value")
 
-    def assign(pod: Any) -> Any:
+    def assign(pod: Any, document: bytes) -> Any:
         if metadata_of(pod).deletionTimestamp is not None:
             raise errors.conflict(
                 target.resource, name, f"pod {name} is being deleted, cannot be assigned to a host"

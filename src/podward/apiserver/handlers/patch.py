@@ -36,9 +36,8 @@ async def patch(registry: Registry, target: Target, request: Request) -> Respons
     body = _body(request.body)
     warnings: list[str] = []
 
-    def change(old: Any) -> Any:
-        document = msgspec.json.decode(codec.encode(old))
-        patched = _apply(kind, document, body, target.resource)
+    def change(old: Any, document: bytes) -> Any:
+        patched = _apply(kind, msgspec.json.decode(document), body, target.resource)
         obj, found = codec.decode_builtins(patched, target.resource, validation)
         warnings[:] = found
         return obj

@@ -21,7 +21,7 @@ async def update(registry: Registry, target: Target, request: Request) -> Respon
         target.resource,
         target.namespace,
         target.name,
-        lambda old: obj,
+        lambda old, document: obj,
         write_options(request, target.subresource),
     )
     return render_object(registry, target.resource, stored, wanted, warnings=warnings)

@@ -5,6 +5,7 @@ listens (`on_result`) wakes the Pod's worker, which decides.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 from lightkube.models import core_v1
 
-from podward.kubelet.prober.results import ResultCache
+from podward.kubelet.prober.results import Results
 from podward.kubelet.prober.worker import (
     Next,
     Observation,
@@ -20,10 +21,11 @@ from podward.kubelet.prober.worker import (
     Step,
     WorkerState,
     conclude,
+    find_status,
     prepare,
     threshold_of,
 )
-from podward.kubelet.restart_policy import probed_containers, regular_containers
+from podward.kubelet.restart_policy import field_path, probed_containers
 from podward.kubelet.runtime.base import ExecTimeout, RuntimeFailure
 from podward.machinery.alarm import Alarm
 from podward.machinery.clock import Clock
@@ -70,6 +72,8 @@ class _Worker:
     """Of `target_of`: made once for an instance at an address, not for every question."""
     target_of: tuple[str, str] = ("", "")
     task: asyncio.Task[None] | None = None
+    idle: bool = False
+    """Nothing but news of the Pod can give it something to ask."""
 
     @property
     def threshold(self) -> int:
@@ -88,6 +92,15 @@ class ProbeStreak:
 
 
 _Key = tuple[str, ProbeType]
+
+
+@dataclass(slots=True)
+class _Pod:
+    """Of one Pod: who asks, who has left for good, and what was concluded."""
+
+    workers: dict[_Key, _Worker] = field(default_factory=dict)
+    finished: set[_Key] = field(default_factory=set)
+    results: Results = field(default_factory=Results)
 
 
 class ProberManager:
@@ -118,16 +131,12 @@ class ProberManager:
         self._on_result = on_result
         self._kubelet_started_at = kubelet_started_at
         self._mechanisms = mechanisms
-        self._results = ResultCache()
-        self._workers: dict[str, dict[_Key, _Worker]] = {}
-        self._finished: dict[str, set[_Key]] = {}
+        self._pods: dict[str, _Pod] = {}
 
     def add_pod(self, pod: core_v1.Pod) -> None:
         """Start the workers that this Pod lacks. One that has left for good does not come back."""
         uid = _uid(pod)
-        workers = self._workers.setdefault(uid, {})
-        finished = self._finished.setdefault(uid, set())
-        regular = {container.name for container in regular_containers(pod)}
+        held = self._pods.setdefault(uid, _Pod())
         for container in probed_containers(pod):
             for type, probe in (
                 (ProbeType.STARTUP, container.startupProbe),
@@ -135,52 +144,52 @@ class ProberManager:
                 (ProbeType.LIVENESS, container.livenessProbe),
             ):
                 key = (container.name, type)
-                if probe is None or key in workers or key in finished:
+                if probe is None or key in held.workers or key in held.finished:
                     continue
-                section = "containers" if container.name in regular else "initContainers"
-                worker = _Worker(
-                    ProbeSubject(pod, container, type, probe),
-                    f"spec.{section}{{{container.name}}}",
-                )
-                workers[key] = worker
+                subject = ProbeSubject(pod, container, type, probe)
+                worker = _Worker(subject, field_path(pod, container.name))
+                held.workers[key] = worker
                 name = f"probe {type} {uid} {container.name}"
-                worker.task = asyncio.create_task(self._run(uid, key, worker), name=name)
+                worker.task = asyncio.create_task(self._run(uid, held, key, worker), name=name)
 
     def stop_liveness_and_startup(self, pod_uid: str) -> None:
         """The Pod is ending: of its regular containers, only readiness is still asked."""
-        for key, worker in list(self._workers.get(pod_uid, {}).items()):
-            if key[1] is not ProbeType.READINESS and worker.field_path.startswith(
-                "spec.containers{"
-            ):
-                self._stop(pod_uid, key, worker)
+        held = self._pods.get(pod_uid, _NOBODY)
+        for key, worker in list(held.workers.items()):
+            regular = worker.field_path.startswith("spec.containers{")
+            if regular and key[1] is not ProbeType.READINESS:
+                self._stop(held, key, worker)
 
     def remove_pod(self, pod_uid: str) -> None:
-        for key, worker in list(self._workers.get(pod_uid, {}).items()):
-            self._stop(pod_uid, key, worker)
-        self._workers.pop(pod_uid, None)
-        self._finished.pop(pod_uid, None)
+        held = self._pods.pop(pod_uid, _NOBODY)
+        for key, worker in list(held.workers.items()):
+            self._stop(held, key, worker)
+
+    def tell(self, pod_uid: str) -> None:
+        """The Pod or its status changed: who had nothing to ask until then looks again with its next tick."""
+        for worker in self._pods.get(pod_uid, _NOBODY).workers.values():
+            if worker.idle:
+                worker.alarm.nudge()
 
     def trigger_readiness(self, pod_uid: str) -> None:
         """Ask at once about the containers that run, have started and are not ready (2.2, 5)."""
-        status = self._status_of(pod_uid)
-        if status is None:
+        held, status = self._pods.get(pod_uid), self._status_of(pod_uid)
+        if held is None or status is None:
             return
-        ready = self._results.of(ProbeType.READINESS)
-        statuses = (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))
-        for one in statuses:
-            worker = self._workers.get(pod_uid, {}).get((one.name, ProbeType.READINESS))
-            running = one.state is not None and one.state.running is not None
-            if worker is None or not running or not one.started:
-                continue
-            if ready.get((one.containerID or "").partition("://")[2]) is not Outcome.SUCCESS:
+        for (_, type), worker in held.workers.items():
+            if type is ProbeType.READINESS and _asked_at_once(worker, status, held):
                 worker.alarm.ring()
 
     def verdicts(self, pod_uid: str) -> ProbeVerdicts:
+        held = self._pods.get(pod_uid)
+        if held is None:
+            return ProbeVerdicts()
+        verdicts = held.results.verdicts
         return ProbeVerdicts(
-            liveness=self._results.of(ProbeType.LIVENESS),
-            readiness=self._results.of(ProbeType.READINESS),
-            startup=self._results.of(ProbeType.STARTUP),
-            workers=frozenset(self._workers.get(pod_uid, {})),
+            liveness=dict(verdicts[ProbeType.LIVENESS]),
+            readiness=dict(verdicts[ProbeType.READINESS]),
+            startup=dict(verdicts[ProbeType.STARTUP]),
+            workers=frozenset(held.workers),
         )
 
     def streaks(self, pod_uid: str) -> list[ProbeStreak]:
@@ -189,23 +198,19 @@ class ProberManager:
             ProbeStreak(
                 name, type, worker.state.last_result, worker.state.result_run, worker.threshold
             )
-            for (name, type), worker in self._workers.get(pod_uid, {}).items()
+            for (name, type), worker in self._pods.get(pod_uid, _NOBODY).workers.items()
         ]
 
     async def close(self) -> None:
-        tasks = [
-            worker.task
-            for workers in self._workers.values()
-            for worker in workers.values()
-            if worker.task is not None
-        ]
-        for pod_uid in list(self._workers):
+        workers = [worker for held in self._pods.values() for worker in held.workers.values()]
+        tasks = [worker.task for worker in workers if worker.task is not None]
+        for pod_uid in list(self._pods):
             self.remove_pod(pod_uid)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------- one worker
 
-    async def _run(self, uid: str, key: _Key, worker: _Worker) -> None:
+    async def _run(self, uid: str, held: _Pod, key: _Key, worker: _Worker) -> None:
         """Attempts at once, then with each tick of a clock of its own; a late tick is made up for once."""
         period = float(worker.subject.probe.periodSeconds or 10)
         age = (self._clock.now() - self._kubelet_started_at).total_seconds()
@@ -213,10 +218,21 @@ class ProberManager:
             # A kubelet that just started has all its workers at once; spread them.
             await asyncio.sleep(self._entropy.uniform(0, period))
         tick = self._clock.monotonic() + period
-        while await self._attempt(uid, worker):
+        while (then := await self._attempt(uid, held, worker)) is not Next.EXIT:
+            if then is Next.IDLE:
+                await self._idle(worker)
+                tick += period * max(math.ceil((self._clock.monotonic() - tick) / period), 0)
             tick = await self._wait(worker.alarm, tick, period)
-        self._stop(uid, key, worker, cancel=False)
-        self._finished.setdefault(uid, set()).add(key)
+        self._stop(held, key, worker, cancel=False)
+        held.finished.add(key)
+
+    async def _idle(self, worker: _Worker) -> None:
+        """Ticks that could change nothing are not waited for: only news of the Pod ends this."""
+        worker.idle = True
+        try:
+            await worker.alarm.wait()
+        finally:
+            worker.idle = False
 
     async def _wait(self, alarm: Alarm, tick: float, period: float) -> float:
         """Sleep until the tick or a trigger; the time of the tick after that."""
@@ -226,34 +242,35 @@ class ProberManager:
             return now + period
         return tick + period * (max((now - tick) // period, 0) + 1)
 
-    async def _attempt(self, uid: str, worker: _Worker) -> bool:
-        """False once the worker has nothing left to do."""
+    async def _attempt(self, uid: str, held: _Pod, worker: _Worker) -> Next:
+        """What is left for the worker to do."""
         status = self._status_of(uid)
         seen = Observation(
             status, self._deletion_of(uid), self._clock.now(), self._kubelet_started_at
         )
-        step = self._apply(uid, worker, prepare(worker.subject, worker.state, seen))
-        if step.next is Next.PROBE and status is not None and _addressed(worker.subject, status):
-            outcome = await self._ask(worker, status)
-            if outcome is not None:
-                self._apply(uid, worker, conclude(worker.subject, worker.state, outcome))
-        return step.next is not Next.EXIT
+        step = self._apply(uid, held, worker, prepare(worker.subject, worker.state, seen))
+        if step.next is not Next.PROBE or status is None or not _addressed(worker.subject, status):
+            return step.next
+        outcome = await self._ask(worker, status)
+        if outcome is not None:
+            self._apply(uid, held, worker, conclude(worker.subject, worker.state, outcome))
+        return Next.LATER
 
-    def _apply(self, uid: str, worker: _Worker, step: Step) -> Step:
+    def _apply(self, uid: str, held: _Pod, worker: _Worker, step: Step) -> Step:
         worker.state = step.state
         type = worker.subject.type
         if step.forget:
-            self._results.forget(type, step.forget)
+            held.results.forget(type, step.forget)
         for verdict in step.verdicts:
-            if self._results.set(type, step.state.container_id, verdict):
+            if held.results.set(type, step.state.container_id, verdict):
                 self._on_result(uid, type, step.state.container_id, verdict)
         return step
 
-    def _stop(self, uid: str, key: _Key, worker: _Worker, cancel: bool = True) -> None:
-        self._workers.get(uid, {}).pop(key, None)
-        self._results.forget(worker.subject.type, worker.state.container_id)
+    def _stop(self, held: _Pod, key: _Key, worker: _Worker, cancel: bool = True) -> None:
+        held.workers.pop(key, None)
+        held.results.forget(worker.subject.type, worker.state.container_id)
         if cancel and worker.task is not None:
-            self._finished.setdefault(uid, set()).add(key)
+            held.finished.add(key)
             worker.task.cancel()
 
     # ------------------------------------------------------------------------------------ one question
@@ -330,6 +347,18 @@ class ProberManager:
 
     def _warn(self, worker: _Worker, reason: str, message: str) -> None:
         self._record(worker.subject.pod, worker.field_path, "Warning", reason, message)
+
+
+_NOBODY = _Pod()
+"""Of a Pod that is not probed; never written to."""
+
+
+def _asked_at_once(worker: _Worker, status: core_v1.PodStatus, held: _Pod) -> bool:
+    one = find_status(status, worker.subject.container.name)
+    if one is None or one.state is None or one.state.running is None or not one.started:
+        return False
+    identity = (one.containerID or "").partition("://")[2]
+    return held.results.verdicts[ProbeType.READINESS].get(identity) is not Outcome.SUCCESS
 
 
 def _uid(pod: core_v1.Pod) -> str:

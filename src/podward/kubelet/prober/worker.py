@@ -54,6 +54,9 @@ class Observation:
 
 class Next(Enum):
     LATER = auto()
+    """With the next tick."""
+    IDLE = auto()
+    """With the first tick after the Pod or its status has changed: ticks before it would find the same."""
     PROBE = auto()
     EXIT = auto()
 
@@ -71,12 +74,12 @@ class Step:
 def prepare(subject: ProbeSubject, state: WorkerState, seen: Observation) -> Step:
     """Everything before the question; the order of the checks is the kubelet's."""
     if seen.status is None:
-        return Step(state, Next.LATER)
+        return Step(state, Next.IDLE)
     if seen.status.phase in ("Failed", "Succeeded"):
         return Step(state, Next.EXIT)
-    container = _find(seen.status, subject.container.name)
+    container = find_status(seen.status, subject.container.name)
     if container is None or not container.containerID:
-        return Step(state, Next.LATER)
+        return Step(state, Next.IDLE)
     forget = ""
     verdicts: tuple[Outcome, ...] = ()
     identity = container.containerID.partition("://")[2]
@@ -85,19 +88,17 @@ def prepare(subject: ProbeSubject, state: WorkerState, seen: Observation) -> Ste
         state = replace(state, container_id=identity, on_hold=False)
         verdicts = _first_verdicts(subject, container, seen)
     if state.on_hold:
-        return Step(state, Next.LATER, verdicts, forget)
+        return Step(state, Next.IDLE, verdicts, forget)
     running = container.state.running if container.state else None
     if running is None:
         ended = container.state.terminated if container.state else None
         over = ended is not None and not restarts_after_exit(
             subject.pod, subject.container, ended.exitCode
         )
-        return Step(state, Next.EXIT if over else Next.LATER, (*verdicts, Outcome.FAILURE), forget)
+        return Step(state, Next.EXIT if over else Next.IDLE, (*verdicts, Outcome.FAILURE), forget)
     if seen.deleted and subject.type is not ProbeType.READINESS:
         return Step(state, Next.EXIT, (*verdicts, Outcome.SUCCESS), forget)
-    if not _is_due(subject, container, running, seen.now):
-        return Step(state, Next.LATER, verdicts, forget)
-    return Step(state, Next.PROBE, verdicts, forget)
+    return Step(state, _next(subject, container, running, seen.now), verdicts, forget)
 
 
 def conclude(subject: ProbeSubject, state: WorkerState, outcome: Outcome) -> Step:
@@ -133,20 +134,21 @@ def _first_verdicts(
     return (INITIAL[subject.type],)
 
 
-def _is_due(
+def _next(
     subject: ProbeSubject,
     container: core_v1.ContainerStatus,
     running: core_v1.ContainerStateRunning,
     now: datetime,
-) -> bool:
+) -> Next:
     if running.startedAt is not None:
         age = int((now - running.startedAt).total_seconds())
         if age < (subject.probe.initialDelaySeconds or 0):
-            return False
+            return Next.LATER
     # Startup asks until started; the others from then on.
-    return bool(container.started) is not (subject.type is ProbeType.STARTUP)
+    due = bool(container.started) is not (subject.type is ProbeType.STARTUP)
+    return Next.PROBE if due else Next.IDLE
 
 
-def _find(status: core_v1.PodStatus, name: str) -> core_v1.ContainerStatus | None:
+def find_status(status: core_v1.PodStatus, name: str) -> core_v1.ContainerStatus | None:
     everywhere = (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))
     return next((container for container in everywhere if container.name == name), None)

@@ -14,8 +14,18 @@ from podward.kubelet.restart_policy import (
     restarts_after_exit,
 )
 
-OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWNED = (
+    "AllContainersRestarting",
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+)
 """The conditions that the kubelet writes, in this order, after all that others wrote."""
+
+RESTARTING_ALL = "RestartingAllContainers"
+"""The waiting reason of containers that were removed so that the whole Pod begins anew."""
 
 Statuses = Mapping[str, core_v1.ContainerStatus]
 
@@ -97,17 +107,22 @@ class _InitCount:
             if is_sidecar(container):
                 count._add_sidecar(status)
             else:
-                count._add_plain(status, init_may_retry(pod, container))
+                count._add_plain(pod, container, status)
         return count
 
-    def _add_plain(self, status: core_v1.ContainerStatus | None, may_retry: bool) -> None:
+    def _add_plain(
+        self,
+        pod: core_v1.Pod,
+        container: core_v1.Container,
+        status: core_v1.ContainerStatus | None,
+    ) -> None:
         state = status.state if status else None
         ended = None
         if status is not None and state is not None and state.running is None:
             ended = state.terminated or _last_terminated(status)
         if ended is None:
             self.pending += 1
-        elif ended.exitCode != 0 and not may_retry:
+        elif ended.exitCode != 0 and not init_may_retry(pod, container, ended.exitCode):
             self.failed_for_good = True
 
     def _add_sidecar(self, status: core_v1.ContainerStatus | None) -> None:
@@ -144,13 +159,27 @@ def findings(
 ) -> dict[str, Finding]:
     """Condition type -> finding, for all that the kubelet owns."""
     containers = _containers_ready(pod, statuses, phase)
-    return {
+    return _restarting_all(statuses) | {
         "PodReadyToStartContainers": Finding(sandbox_ready),
         "Initialized": _initialized(pod, statuses, phase),
         "Ready": _ready(pod, containers, foreign),
         "ContainersReady": containers,
         "PodScheduled": Finding(True),
     }
+
+
+def foreign_conditions(pod: core_v1.Pod) -> list[core_v1.PodCondition]:
+    """What others say of the Pod, readiness gates among them: as the API server has it, for it is theirs."""
+    held = pod.status.conditions if pod.status is not None else None
+    return [condition for condition in held or () if condition.type not in OWNED]
+
+
+def _restarting_all(statuses: Statuses) -> dict[str, Finding]:
+    """A condition that is there only for as long as the whole Pod is being restarted in place."""
+    reasons = {s.state.waiting.reason for s in statuses.values() if s.state and s.state.waiting}
+    if RESTARTING_ALL not in reasons:
+        return {}
+    return {"AllContainersRestarting": Finding(True, "RestartAllContainersStarted")}
 
 
 def _initialized(pod: core_v1.Pod, statuses: Statuses, phase: str) -> Finding:
@@ -225,12 +254,13 @@ def conditions(
     pod: core_v1.Pod,
     found: Mapping[str, Finding],
     previous: Sequence[core_v1.PodCondition],
+    foreign: Sequence[core_v1.PodCondition],
     now: datetime,
 ) -> list[core_v1.PodCondition]:
     """Foreign ones untouched, then ours; a transition time moves only when the status does."""
     generation = pod.metadata.generation if pod.metadata else None
     before = {condition.type: condition for condition in previous}
-    written = [condition for condition in previous if condition.type not in OWNED]
+    written = list(foreign)
     for name in OWNED:
         if name not in found:
             continue

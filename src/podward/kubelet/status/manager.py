@@ -6,19 +6,26 @@ ended, though its successor was started in the same millisecond. The rest is coa
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from lightkube.models import core_v1
 
 from podward.client.base import ApiError, Client, TransportError
-from podward.kubelet.status.generate import statuses_equal
+from podward.kubelet.status.conditions import OWNED
+from podward.kubelet.status.generate import reopens, statuses_equal
 
 _RETRY_SECONDS = 0.5
 _RETRY_LIMIT_SECONDS = 10.0
 _KEPT_TRANSITIONS = 32
 """Of a Pod while the server is away; then the oldest go."""
+
+_PASSING = (429,)
+"""Beside all of 500 and more: the server did not read it, and may yet."""
+_NOBODY_LEFT = (404, 409)
+"""The Pod is gone, or another has its name now: nobody is left to tell."""
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +64,9 @@ class StatusManager:
         self._pods[uid] = pod
         known = self._newest.get(uid)
         if known is not None and statuses_equal(known, status) and uid in self._written:
+            return False
+        if known is not None and reopens(pod, known, status):
+            log.error("the status of %s takes back the end of a container: dropped", uid)
             return False
         self._newest[uid] = status
         waiting = self._waiting.setdefault(uid, [])
@@ -130,10 +140,9 @@ class StatusManager:
                 subresource="status",
             )
         except ApiError as error:
-            if error.code not in (
-                404,
-                409,
-            ):  # gone, or another Pod has its name now: nobody is left to tell
+            if error.code in _PASSING or error.code >= 500:
+                raise TransportError(str(error)) from error
+            if error.code not in _NOBODY_LEFT:
                 log.warning("the status of %s was refused: %s", uid, error)
             return False
         return True
@@ -159,10 +168,19 @@ def _difference(old: core_v1.PodStatus | None, new: core_v1.PodStatus) -> dict[s
     patch = {name: value for name, value in after.items() if before.get(name) != value}
     patch |= {name: None for name in before if name not in after}
     if "conditions" in patch:
-        # Merged by type, they would keep the order in which the server first heard of them.
-        order = [{"type": condition["type"]} for condition in after["conditions"]]
-        patch["$setElementOrder/conditions"] = order
+        patch |= _conditions_patch(before.get("conditions", ()), after.get("conditions", ()))
     return patch
+
+
+def _conditions_patch(before: Sequence[Any], after: Sequence[Any]) -> dict[str, object]:
+    """Ours only: what others say of the Pod is theirs to change. They are merged by type, in our order."""
+    names = [condition["type"] for condition in after]
+    gone = [c["type"] for c in before if c["type"] in OWNED and c["type"] not in names]
+    ours = [condition for condition in after if condition["type"] in OWNED]
+    return {
+        "$setElementOrder/conditions": [{"type": name} for name in names],
+        "conditions": [*ours, *({"$patch": "delete", "type": name} for name in gone)],
+    }
 
 
 def _uid(pod: core_v1.Pod) -> str:
