@@ -7,45 +7,33 @@ first container runs from 0.55, for starting a container takes 0.05 s.
 """
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from lightkube.models import core_v1
 
-from podward.api import codec
-from podward.api.scheme import SCHEME
-from podward.apiserver.authentication import Authenticator
 from podward.apiserver.printers.pod import summarize
 from podward.cluster import Cluster
-from podward.kubelet.node import NodeFacts
 from podward.kubelet.runtime.base import ContainerEvent, ContainerEventType, SandboxState
-from podward.machinery.clock import LoopClock
-from podward.machinery.entropy import Entropy
-from podward.simulate import virtual_loop
-from podward.simulate.behaviour import Behaviour, Ends, program
+from podward.simulate.answers import Behaviour, Ends
 from podward.simulate.commands.network import read_head
 from podward.simulate.commands.system import for_ever
-from podward.simulate.ports import Serve, SimulatedNetwork, Stream
+from podward.simulate.described import program
+from podward.simulate.faults.edges import FaultyRuntime
+from podward.simulate.faults.schedule import Fault, KillPodward
+from podward.simulate.ports import Serve, Stream
 from podward.simulate.processes import Group, Process, Program
 from podward.simulate.runtime import START_SECONDS, SimulatedRuntime
 from podward.simulate.simulation import (
-    EPOCH,
-    NODE_IP,
-    NODE_NAME,
     PodChange,
     Recording,
-    Said,
-    apply,
     simulate,
 )
 from podward.simulate.world import Container, Log, World
-from podward.store.memory import MemoryStore
 
 Manifest = dict[str, Any]
 
@@ -154,8 +142,9 @@ async def edit(cluster: Cluster, fields: Manifest) -> None:
 
 def world_of(cluster: Cluster) -> World:
     """The machine on which a script's cluster runs its containers."""
-    assert isinstance(cluster.runtime, SimulatedRuntime)
-    return cluster.runtime.world
+    assert isinstance(cluster.runtime, FaultyRuntime)
+    assert isinstance(cluster.runtime.inner, SimulatedRuntime)
+    return cluster.runtime.inner.world
 
 
 # ---------------------------------------------------------------------------------- playing it
@@ -221,71 +210,12 @@ def play(
     runs = does if isinstance(does, Mapping) else {"c": does} if does else {}
     stage = _Stage(runs, answer, takes, programs or {}, strict)
     documents = [pods] if isinstance(pods, dict) else list(pods)
-    if agent_away is None:
-        recording = simulate(documents, seconds, prepare=stage.set, script=script)
-    else:
-        recording = virtual_loop.run(_die_and_return(documents, seconds, stage, *agent_away))
+    faults: list[Fault] = []
+    if agent_away is not None:
+        dies, returns = agent_away
+        faults.append(KillPodward(dies, returns - dies))
+    recording = simulate(documents, seconds, prepare=stage.set, script=script, faults=faults)
     return Seen(recording, stage)
-
-
-async def _die_and_return(
-    documents: Sequence[Manifest], seconds: float, stage: _Stage, dies: float, returns: float
-) -> Recording:
-    """One machine and one store; two lives of the agent."""
-    world, store = World(LoopClock(EPOCH), Entropy(0), strict=True), MemoryStore()
-    stage.set(world)
-    with tempfile.TemporaryDirectory(prefix="podward-pitfalls-") as folder:
-        agent = await _agent(world, store, Path(folder), seed=1)
-        await asyncio.sleep(WARM_UP)
-        recording = Recording(world.clock.now())
-        watching = asyncio.create_task(_record(store, recording, world))
-        for document in documents:
-            await apply(agent, document, "default")
-        await asyncio.sleep(dies)
-        await agent.kill()
-        await agent.runtime.close()
-        await asyncio.sleep(returns - dies)
-        agent = await _agent(world, store, Path(folder), seed=2)
-        await asyncio.sleep(seconds - returns)
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await agent.kill()
-        await agent.runtime.close()
-    return recording
-
-
-async def _agent(world: World, store: MemoryStore, root: Path, seed: int) -> Cluster:
-    cluster = Cluster(
-        store=store,
-        runtime=SimulatedRuntime(world),
-        clock=world.clock,
-        entropy=Entropy(seed),
-        network=SimulatedNetwork(world.ports),
-        root=root,
-        facts=NodeFacts(
-            name=NODE_NAME, ip=NODE_IP, capacity={"cpu": "2", "memory": "4Gi", "pods": "110"}
-        ),
-        authenticate=Authenticator({}),
-    )
-    await cluster.runtime.start()
-    await cluster.start()
-    return cluster
-
-
-async def _record(store: MemoryStore, recording: Recording, world: World) -> None:
-    """What the store is told, whoever lives to tell it."""
-    pods, events = SCHEME.of_type(core_v1.Pod), SCHEME.of_type(core_v1.Event)
-    async for batch in store.watch("/registry/core/", after=store.revision):
-        for change in batch:
-            at = recording.seconds_of(world.clock.now())
-            if "/core/pods/" in change.record.key:
-                stored = codec.decode_stored(change.record.value, pods)
-                recording.changes.append(PodChange(at, change.type, stored))
-            elif "/core/events/" in change.record.key:
-                event = codec.decode_stored(change.record.value, events)
-                if event.involvedObject.kind == "Pod" and change.type != "DELETED":
-                    recording.events[event.metadata.uid or ""] = event
-                    recording.said.append(Said(at, event))
 
 
 # ------------------------------------------------------------------------------ looking at it

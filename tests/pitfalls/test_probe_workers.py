@@ -41,7 +41,7 @@ from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
 from podward.probes.base import ExecOutput, Outcome
 from podward.simulate import virtual_loop
-from podward.simulate.behaviour import Behaviour, Ends
+from podward.simulate.answers import Behaviour, Ends
 from podward.simulate.commands.system import for_ever
 from podward.simulate.ports import Ports, SimulatedNetwork, Stream
 from podward.simulate.processes import Process

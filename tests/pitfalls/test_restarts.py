@@ -30,7 +30,7 @@ from tests.pitfalls.support import (
 )
 
 from podward.cluster import Cluster
-from podward.simulate.behaviour import Behaviour
+from podward.simulate.answers import Behaviour
 from podward.simulate.processes import Process
 
 LIVENESS_KILL = "Container c failed liveness probe, will be restarted"

@@ -312,7 +312,7 @@ def test_59_a_forced_deletion_frees_the_name_and_the_next_pod_inherits_nothing()
 
     async def replace(cluster: Cluster) -> None:
         await delete(cluster, grace=0)
-        await apply(cluster, pod(), "default")
+        await apply(cluster.client, pod(), "default")
 
     seen = play(pod(), 70, does=[ends(5), ends(5), STUBBORN], script=later(60, replace))
     old, new = seen.recording.pods()

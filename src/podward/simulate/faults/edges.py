@@ -37,62 +37,62 @@ class FaultyRuntime:
     """A `Runtime` that fails by dice; what it tells of itself (events, life) is true."""
 
     def __init__(self, inner: Runtime, edge: Edge, life: Incarnation) -> None:
-        self._inner = inner
+        self.inner = inner
         self._edge = edge
         self._life = life
 
     @property
     def name(self) -> str:
-        return self._inner.name
+        return self.inner.name
 
     @property
     def version(self) -> str:
-        return self._inner.version
+        return self.inner.version
 
     async def start(self) -> None:
-        await self._inner.start()
+        await self.inner.start()
 
     async def close(self) -> None:
-        await self._inner.close()
+        await self.inner.close()
 
     def events(self) -> AsyncIterator[ContainerEvent]:
-        return self._inner.events()
+        return self.inner.events()
 
     async def _call(self, do: Callable[[], Awaitable[T]]) -> T:
         return await self._edge.call(self._life, do, RuntimeFailure)
 
     async def run_pod_sandbox(self, config: SandboxConfig) -> str:
-        return await self._call(lambda: self._inner.run_pod_sandbox(config))
+        return await self._call(lambda: self.inner.run_pod_sandbox(config))
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
-        await self._call(lambda: self._inner.stop_pod_sandbox(sandbox_id))
+        await self._call(lambda: self.inner.stop_pod_sandbox(sandbox_id))
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
-        await self._call(lambda: self._inner.remove_pod_sandbox(sandbox_id))
+        await self._call(lambda: self.inner.remove_pod_sandbox(sandbox_id))
 
     async def list_pod_sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
-        return await self._call(lambda: self._inner.list_pod_sandboxes(pod_uid))
+        return await self._call(lambda: self.inner.list_pod_sandboxes(pod_uid))
 
     async def image_status(self, image: str) -> ImageStatus | None:
-        return await self._call(lambda: self._inner.image_status(image))
+        return await self._call(lambda: self.inner.image_status(image))
 
     async def pull_image(self, image: str) -> ImageStatus:
-        return await self._call(lambda: self._inner.pull_image(image))
+        return await self._call(lambda: self.inner.pull_image(image))
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
-        return await self._call(lambda: self._inner.create_container(sandbox_id, config))
+        return await self._call(lambda: self.inner.create_container(sandbox_id, config))
 
     async def start_container(self, container_id: str) -> None:
-        await self._call(lambda: self._inner.start_container(container_id))
+        await self._call(lambda: self.inner.start_container(container_id))
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:
-        await self._call(lambda: self._inner.stop_container(container_id, grace_seconds))
+        await self._call(lambda: self.inner.stop_container(container_id, grace_seconds))
 
     async def remove_container(self, container_id: str) -> None:
-        await self._call(lambda: self._inner.remove_container(container_id))
+        await self._call(lambda: self.inner.remove_container(container_id))
 
     async def list_containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
-        return await self._call(lambda: self._inner.list_containers(pod_uid))
+        return await self._call(lambda: self.inner.list_containers(pod_uid))
 
     async def exec_sync(
         self, container_id: str, command: Sequence[str], timeout: float | None
@@ -100,7 +100,7 @@ class FaultyRuntime:
         try:
             async with asyncio.timeout(timeout):
                 return await self._call(
-                    lambda: self._inner.exec_sync(container_id, command, timeout)
+                    lambda: self.inner.exec_sync(container_id, command, timeout)
                 )
         except TimeoutError:
             raise ExecTimeout(f"command timed out after {timeout:g}s") from None
@@ -109,20 +109,20 @@ class FaultyRuntime:
         self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecStream:
         return await self._call(
-            lambda: self._inner.exec(container_id, command, stdin=stdin, tty=tty)
+            lambda: self.inner.exec(container_id, command, stdin=stdin, tty=tty)
         )
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None
     ) -> AsyncIterator[bytes]:
-        return self._inner.read_log(log_path, options, container_id)
+        return self.inner.read_log(log_path, options, container_id)
 
 
 class FaultyTransport:
     """A way to the API server that fails by dice; watches break off."""
 
     def __init__(self, inner: Transport, edge: Edge, life: Incarnation) -> None:
-        self._inner = inner
+        self.inner = inner
         self._edge = edge
         self._life = life
 
@@ -137,7 +137,7 @@ class FaultyTransport:
     ) -> Response:
         return await self._edge.call(
             self._life,
-            lambda: self._inner.request(method, path, query=query, headers=headers, body=body),
+            lambda: self.inner.request(method, path, query=query, headers=headers, body=body),
             TransportError,
         )
 
@@ -169,7 +169,7 @@ class FaultyTransport:
     ) -> None:
         """A watch that says nothing can be broken off too: so its reader waits for a queue."""
         try:
-            async for line in self._inner.stream(path, query=query):
+            async for line in self.inner.stream(path, query=query):
                 lines.put_nowait(line)
         except Exception as error:
             lines.put_nowait(error)
@@ -184,26 +184,26 @@ class FaultyStore:
     """
 
     def __init__(self, inner: Store, edge: Edge, life: Incarnation) -> None:
-        self._inner = inner
+        self.inner = inner
         self._edge = edge
         self._life = life
 
     @property
     def revision(self) -> int:
-        return self._inner.revision
+        return self.inner.revision
 
     async def get(self, key: str) -> Record | None:
-        return await self._inner.get(key)
+        return await self.inner.get(key)
 
     async def range(
         self, prefix: str, *, revision: int | None = None, limit: int = 0, after: str = ""
     ) -> Listing:
-        return await self._inner.range(prefix, revision=revision, limit=limit, after=after)
+        return await self.inner.range(prefix, revision=revision, limit=limit, after=after)
 
     async def put(self, key: str, encode: Encode, *, expected: int | None) -> Record:
         return await self._edge.call(
             self._life,
-            lambda: self._inner.put(key, encode, expected=expected),
+            lambda: self.inner.put(key, encode, expected=expected),
             StoreUnavailable,
             StoreError,
         )
@@ -211,13 +211,13 @@ class FaultyStore:
     async def delete(self, key: str, encode: Encode, *, expected: int | None) -> Record:
         return await self._edge.call(
             self._life,
-            lambda: self._inner.delete(key, encode, expected=expected),
+            lambda: self.inner.delete(key, encode, expected=expected),
             StoreUnavailable,
             StoreError,
         )
 
     def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
-        return self._inner.watch(prefix, after=after)
+        return self.inner.watch(prefix, after=after)
 
     async def close(self) -> None:
         """The store is the machine's, and outlives us."""
