@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from tests.simulate.lives.draws import ByHypothesis
-from tests.simulate.lives.found import CURED, FOLDER, KNOWN, scenarios
+from tests.simulate.lives.found import CURED, FOLDER, scenarios
 from tests.simulate.lives.life import Scenario, drawn, live, of_seed
 
 LIVES = int(os.environ.get("PODWARD_FUZZ_SEEDS", "2000"))
@@ -30,11 +30,9 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def unknown(lived: Scenario) -> list[str]:
-    """What was wrong in a life; nothing if it met a known defect: what follows from that is no news."""
-    problems = live(lived)
-    known = any(found.says in problem for found in KNOWN.values() for problem in problems)
-    return [] if known else [f"seed {lived.seed}: {problem}" for problem in problems]
+def wrong(lived: Scenario) -> list[str]:
+    """What was wrong in a life, with the number to live it again."""
+    return [f"seed {lived.seed}: {problem}" for problem in live(lived)]
 
 
 @pytest.mark.parametrize("name", CURED)
@@ -42,18 +40,11 @@ def test_what_was_found_once_stays_cured(name: str) -> None:
     assert [problem for lived in scenarios(name) for problem in live(lived)] == []
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_what_is_known_and_not_cured_is_still_met(name: str) -> None:
-    """Fails when somebody cured it: move the row to CURED then."""
-    problems = [problem for lived in scenarios(name) for problem in live(lived)]
-    assert any(KNOWN[name].says in problem for problem in problems)
-
-
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("first", range(0, LIVES, CHUNK))
 def test_what_must_hold_holds_whatever_goes_wrong(first: int) -> None:
     seeds = range(first, min(first + CHUNK, LIVES))
-    assert [problem for seed in seeds for problem in unknown(of_seed(seed))] == []
+    assert [problem for seed in seeds for problem in wrong(of_seed(seed))] == []
 
 
 @st.composite
@@ -69,13 +60,9 @@ def lives(draw: Any) -> Scenario:
 def test_lives_that_shrink_to_what_matters(lived: Scenario) -> None:
     for document in lived.as_yaml():
         note(document)
-    assert unknown(lived) == []
+    assert wrong(lived) == []
 
 
-@pytest.mark.xfail(
-    reason="store/index.py wakes watchers in the order of their addresses: `_watchers` is a set",
-    strict=False,
-)
 def test_a_seed_is_the_same_life_whatever_the_hashes() -> None:
     told = [
         subprocess.run(
@@ -89,7 +76,7 @@ def test_a_seed_is_the_same_life_whatever_the_hashes() -> None:
 
 
 def test_every_row_has_its_files_and_every_file_its_row() -> None:
-    rows = CURED | KNOWN
+    rows = CURED
     assert {path.name.split(".")[0] for path in FOLDER.glob("*.yaml")} == set(rows)
     table = (FOLDER / "README.md").read_text()
     assert [name for name in rows if f"| `{name}` | {rows[name].seed} |" not in table] == []

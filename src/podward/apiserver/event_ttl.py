@@ -1,6 +1,7 @@
 """Events are forgotten an hour after they were last written."""
 
 import asyncio
+import logging
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -10,9 +11,12 @@ from podward.api.errors import ApiStatusError
 from podward.api.scheme import Resource
 from podward.apiserver.registry import Registry, WriteOptions
 from podward.apiserver.strategy import metadata_of
+from podward.store.base import StoreError
 
 EVENT_TTL: Final = timedelta(hours=1)
 _SWEEP_PERIOD: Final = 60.0
+
+_log = logging.getLogger(__name__)
 
 
 async def run_event_ttl(registry: Registry) -> None:
@@ -20,7 +24,10 @@ async def run_event_ttl(registry: Registry) -> None:
     events = registry.scheme.of_plural("", "v1", "events")
     assert events is not None, "the scheme has no events"
     while True:
-        await sweep(registry, events)
+        try:
+            await sweep(registry, events)
+        except (ApiStatusError, StoreError) as error:
+            _log.warning("cannot remove old events: %s", error)
         await asyncio.sleep(_SWEEP_PERIOD)
 
 

@@ -13,7 +13,7 @@ from podward.apiserver.bootstrap import ensure_default_service_account
 from podward.apiserver.registry import Registry, WriteOptions
 from podward.apiserver.strategies.namespace import FINALIZER
 from podward.apiserver.strategy import metadata_of
-from podward.store.base import Change, Compacted
+from podward.store.base import Change, Compacted, StoreError
 
 _log = logging.getLogger(__name__)
 _RETRY = 1.0
@@ -82,8 +82,8 @@ class NamespaceLifecycle:
         while True:
             try:
                 return await self.reconcile(name)
-            except ApiStatusError as error:
-                if error.status.code == 404:
+            except (ApiStatusError, StoreError) as error:
+                if isinstance(error, ApiStatusError) and error.status.code == 404:
                     return None
                 _log.warning("cannot empty namespace %s: %s", name, error)
                 await asyncio.sleep(_RETRY)

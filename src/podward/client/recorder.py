@@ -42,6 +42,7 @@ class EventRecorder:
         self._component = component
         self._host = host
         self._correlator = EventCorrelator()
+        self._last_name = 0
         self._queue: asyncio.Queue[_Entry] = asyncio.Queue(QUEUE_LIMIT)
 
     def event(
@@ -142,7 +143,9 @@ class EventRecorder:
         return meta_v1.ObjectMeta(name=name, namespace=involved.namespace or "default")
 
     def _name(self, involved: core_v1.ObjectReference, now: datetime) -> str:
-        nanoseconds = int(now.timestamp() * 1e6) * 1000 + int(self._entropy.uniform(0, 1000))
+        """Its time, and dice below the millisecond: two recorders may speak of one Pod in one instant."""
+        nanoseconds = int(now.timestamp() * 1e3) * 1_000_000 + int(self._entropy.uniform(0, 1e6))
+        nanoseconds = self._last_name = max(nanoseconds, self._last_name + 1)
         return f"{involved.name}.{nanoseconds:x}"
 
     # ---- writing

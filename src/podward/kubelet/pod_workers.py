@@ -45,6 +45,8 @@ from podward.machinery.backoff import Backoff, go_duration
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 
+RESYNC_SECONDS = 60.0
+"""Times 1 to 1.5: a look at every Pod, whatever was or was not heard of it."""
 RETRY_SECONDS = 10.0
 """After an error that only time can mend, times 1 to 1.5."""
 
@@ -85,8 +87,8 @@ class PodWorker:
         self.pod = pod
         self.state = State.SYNC
         self._gone = False
-        self._ended = False
-        """Nothing of it will run again: its phase may become terminal."""
+        self._ended = pod.status is not None and pod.status.phase in ("Succeeded", "Failed")
+        """Nothing of it will run again: its phase may become terminal, or was so before we came."""
         self._deadline_exceeded = False
         self._probed = False
         self._reported: object = None
@@ -121,6 +123,12 @@ class PodWorker:
 
     def wake(self) -> None:
         self._wake.set()
+
+    def resync(self) -> None:
+        """A look at the Pod for no reason, unless one is due soon for a reason: that takes its place."""
+        now = asyncio.get_running_loop().time()
+        if self._timer is None or not now < self._timer.when() <= now + 1.5 * RESYNC_SECONDS:
+            self._wake.set()
 
     def status_written(self) -> None:
         if self.state is State.TERMINATED and self._deleting is None:
@@ -224,6 +232,8 @@ class PodWorker:
             status = mark_lost(self.pod, status, tools.clock.now())
         if tools.statuses.publish(self.pod, status):
             tools.prober.tell(self._uid)
+            if not (self._leaving or self._ended):
+                tools.prober.revive(self.pod, status)
         else:
             self.status_written()
         tools.prober.trigger_readiness(self._uid)
@@ -336,7 +346,8 @@ class PodWorker:
         self._waiting[container.name] = ("CrashLoopBackOff", text)
         text = f"Back-off restarting failed container {container.name} in pod {whose}"
         self._container_event(container.name, "Warning", "BackOff", text)
-        self._look_again(remaining)
+        # Not only when the wait is over: a kubelet looks, and says so, once in 60 to 90 s all the while.
+        self._look_again(min(remaining, RESYNC_SECONDS * tools.entropy.uniform(1, 1.5)))
         return True
 
     async def _post_start(self, item: StartContainer, container_id: str) -> bool:
@@ -356,11 +367,11 @@ class PodWorker:
         return True
 
     async def _prune(self, observed: PodObservation) -> None:
-        """Of each container one dead instance is kept, beside the newest."""
-        for name in {c.config.name for c in observed.containers}:
-            for old in observed.instances(name)[1:]:
-                if old.state is not ContainerState.RUNNING:
-                    await self._remove(old)
+        """Of each container the newest dead instance is kept: back-off and `lastState` need it (4.5)."""
+        for name in sorted({c.config.name for c in observed.containers}):
+            dead = [c for c in observed.instances(name) if c.state is not ContainerState.RUNNING]
+            for old in dead[1:]:
+                await self._remove(old)
 
     async def _remove(self, instance: ContainerStatus) -> None:
         await self._tools.runtime.remove_container(instance.id)

@@ -17,7 +17,7 @@ from podward.kubelet.container_start import ContainerStarter
 from podward.kubelet.image_pulls import ImagePuller
 from podward.kubelet.lifecycle_hooks import HookRunner
 from podward.kubelet.node import NodeFacts, NodeReporter
-from podward.kubelet.pod_workers import PodWorker, Tools
+from podward.kubelet.pod_workers import RESYNC_SECONDS, PodWorker, Tools
 from podward.kubelet.prober.manager import ProberManager
 from podward.kubelet.runtime.base import (
     ContainerEventType,
@@ -33,8 +33,6 @@ from podward.machinery.entropy import Entropy
 from podward.machinery.network import Network
 from podward.probes.base import Outcome, ProbeType
 
-RESYNC_SECONDS = 60.0
-"""Times 1 to 1.5: a look at every Pod, whatever was or was not heard of it."""
 STOP_GRACE_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
@@ -205,8 +203,8 @@ class Kubelet:
             self._backoff.collect(now)
             self._images.collect(now)
             await asyncio.sleep(self._entropy.uniform(RESYNC_SECONDS, 1.5 * RESYNC_SECONDS))
-            for uid in list(self._workers):
-                self._wake(uid)
+            for worker in list(self._workers.values()):
+                worker.resync()
 
     async def _remove_orphans(self) -> None:
         """What runs of Pods that the API does not know, e.g. deleted by force while we were dead."""

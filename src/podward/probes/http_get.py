@@ -9,11 +9,13 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote as percent_encode
+from urllib.parse import urljoin, urlsplit
 
 import httptools
 from lightkube.models import core_v1
 
+from podward.machinery.gotext import quote
 from podward.probes.base import (
     MAX_OUTPUT_BYTES,
     USER_AGENT,
@@ -99,7 +101,7 @@ def url_of(action: core_v1.HTTPGetAction, target: ProbeTarget, scheme: str = "")
     port = resolve_port(action.port, target.named_ports)
     host = action.host or target.pod_ip
     parts = urlsplit(action.path or "/")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    path = percent_encode(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if not path.startswith("/"):
         path = "/" + path
     query = f"?{parts.query}" if parts.query else ""
@@ -218,8 +220,8 @@ class _Reader(asyncio.Protocol):
             if self._exchange.in_body:
                 self._fail(BodyFailure(str(error)))
             else:
-                line = data.split(b"\n", 1)[0].rstrip(b"\r").decode(errors="replace")
-                text = f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{line}"'
+                line = quote(data.split(b"\n", 1)[0].rstrip(b"\r").decode("latin-1"))
+                text = f"net/http: HTTP/1.x transport connection broken: malformed HTTP response {line}"
                 self._fail(TransportFailure(text))
 
     def connection_lost(self, error: Exception | None) -> None:

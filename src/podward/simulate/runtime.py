@@ -88,7 +88,7 @@ class SimulatedRuntime:
             for s in self.world.sandboxes.values()
             if pod_uid is None or s.config.pod_uid == pod_uid
         ]
-        return sorted(found, key=lambda s: (s.created_at, s.config.attempt), reverse=True)
+        return sorted(found, key=lambda s: (s.config.attempt, s.created_at), reverse=True)
 
     # ---- images
 
@@ -172,7 +172,7 @@ class SimulatedRuntime:
             for c in self.world.containers.values()
             if pod_uid is None or c.sandbox.config.pod_uid == pod_uid
         ]
-        return sorted(found, key=lambda c: (c.created_at, c.config.attempt), reverse=True)
+        return sorted(found, key=lambda c: (c.config.attempt, c.created_at), reverse=True)
 
     def _container(self, container_id: str) -> Container:
         container = self.world.containers.get(container_id)

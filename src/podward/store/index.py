@@ -70,7 +70,8 @@ class Index:
         self._history: deque[Change] = deque(history, maxlen=HISTORY_LIMIT)
         self._staged: dict[str, Change] = {}
         """The newest change staged for a key."""
-        self._watchers: set[Watcher] = set()
+        self._watchers: dict[Watcher, None] = {}
+        """A set that keeps its order: who is woken first must not depend on addresses."""
         self.revision = revision
         self._next = revision + 1
         self._floor = revision
@@ -128,12 +129,12 @@ class Index:
             if change.record.revision > after and change.record.key.startswith(prefix)
         ]
         watcher = Watcher(prefix, backlog)
-        self._watchers.add(watcher)
+        self._watchers[watcher] = None
         try:
             while batch := await watcher.next_batch():
                 yield batch
         finally:
-            self._watchers.discard(watcher)
+            self._watchers.pop(watcher, None)
 
     def close_watchers(self) -> None:
         for watcher in self._watchers:

@@ -138,19 +138,37 @@ class ProberManager:
         uid = _uid(pod)
         held = self._pods.setdefault(uid, _Pod())
         for container in probed_containers(pod):
-            for type, probe in (
-                (ProbeType.STARTUP, container.startupProbe),
-                (ProbeType.READINESS, container.readinessProbe),
-                (ProbeType.LIVENESS, container.livenessProbe),
-            ):
-                key = (container.name, type)
-                if probe is None or key in held.workers or key in held.finished:
-                    continue
-                subject = ProbeSubject(pod, container, type, probe)
-                worker = _Worker(subject, field_path(pod, container.name))
-                held.workers[key] = worker
-                name = f"probe {type} {uid} {container.name}"
-                worker.task = asyncio.create_task(self._run(uid, held, key, worker), name=name)
+            self._add(uid, held, pod, container)
+
+    def revive(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
+        """Workers that left because their container was over come back if it runs all the same (2.1).
+
+        A new sandbox starts even a container that its own policy would not.
+        """
+        uid = _uid(pod)
+        held = self._pods.get(uid)
+        if held is None or not held.finished:
+            return
+        for container in probed_containers(pod):
+            one = find_status(status, container.name)
+            if one is not None and one.state is not None and one.state.running is not None:
+                held.finished = {key for key in held.finished if key[0] != container.name}
+                self._add(uid, held, pod, container)
+
+    def _add(self, uid: str, held: _Pod, pod: core_v1.Pod, container: core_v1.Container) -> None:
+        for type, probe in (
+            (ProbeType.STARTUP, container.startupProbe),
+            (ProbeType.READINESS, container.readinessProbe),
+            (ProbeType.LIVENESS, container.livenessProbe),
+        ):
+            key = (container.name, type)
+            if probe is None or key in held.workers or key in held.finished:
+                continue
+            subject = ProbeSubject(pod, container, type, probe)
+            worker = _Worker(subject, field_path(pod, container.name))
+            held.workers[key] = worker
+            name = f"probe {type} {uid} {container.name}"
+            worker.task = asyncio.create_task(self._run(uid, held, key, worker), name=name)
 
     def stop_liveness_and_startup(self, pod_uid: str) -> None:
         """The Pod is ending: of its regular containers, only readiness is still asked."""

@@ -226,7 +226,7 @@ class Runtime(Protocol):
         """Forget it and every container of it; idempotent."""
 
     async def list_pod_sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
-        """Newest first."""
+        """Newest first: by attempt, then by time, for a wall clock may have been set back."""
 
     async def image_status(self, image: str) -> ImageStatus | None:
         """None if the image is not here and must be pulled."""
@@ -247,7 +247,7 @@ class Runtime(Protocol):
         """Kills it first if it runs; idempotent. Its log file is the kubelet's, and stays."""
 
     async def list_containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
-        """Newest first."""
+        """Newest first, as sandboxes."""
 
     async def exec_sync(
         self, container_id: str, command: Sequence[str], timeout: float | None

@@ -1,6 +1,6 @@
 """Phase and conditions of a Pod, from its containers' statuses (spec/health.md 5.1, 5.2). Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,6 @@ from podward.kubelet.restart_policy import (
     init_may_retry,
     is_sidecar,
     regular_containers,
-    restarts_after_exit,
 )
 
 OWNED = (
@@ -30,15 +29,26 @@ RESTARTING_ALL = "RestartingAllContainers"
 Statuses = Mapping[str, core_v1.ContainerStatus]
 
 
-def phase_of(pod: core_v1.Pod, statuses: Statuses, *, terminal: bool, regular_created: bool) -> str:
-    """The phase, first match wins; `regular_created`: one exists or existed in the current sandbox."""
+def phase_of(
+    pod: core_v1.Pod,
+    statuses: Statuses,
+    *,
+    terminal: bool,
+    regular_created: bool,
+    restartable: Collection[str],
+) -> str:
+    """The phase, first match wins.
+
+    `regular_created`: one exists or existed in the current sandbox. `restartable`: the names of containers
+    that the runtime's truth allows to start again, which a status alone cannot tell.
+    """
     init = _InitCount.of(pod, statuses)
     if init.failed_for_good:
         return "Failed"
     if init.pending or (init.pending_sidecars and not regular_created):
         return "Pending"
     waiting, running, unknown = init.waiting, init.running, init.unknown
-    stopped: list[tuple[core_v1.Container, core_v1.ContainerStatus]] = []
+    stopped: list[core_v1.ContainerStatus] = []
     for container in regular_containers(pod):
         status = statuses.get(container.name)
         state = status.state if status else None
@@ -47,7 +57,7 @@ def phase_of(pod: core_v1.Pod, statuses: Statuses, *, terminal: bool, regular_cr
         elif state.running is not None:
             running += 1
         elif state.terminated is not None or _last_terminated(status) is not None:
-            stopped.append((container, status))
+            stopped.append(status)
         elif state.waiting is not None:
             waiting += 1
         else:
@@ -57,26 +67,10 @@ def phase_of(pod: core_v1.Pod, statuses: Statuses, *, terminal: bool, regular_cr
     if running and not unknown:
         return "Running"
     if stopped and not running and not unknown:
-        return _phase_of_stopped(pod, stopped, terminal)
+        if not terminal and any(status.name in restartable for status in stopped):
+            return "Running"
+        return "Succeeded" if all(map(_exited_zero, stopped)) else "Failed"
     return "Pending"
-
-
-def _phase_of_stopped(
-    pod: core_v1.Pod,
-    stopped: Sequence[tuple[core_v1.Container, core_v1.ContainerStatus]],
-    terminal: bool,
-) -> str:
-    if not terminal and any(_may_restart(pod, container, status) for container, status in stopped):
-        return "Running"
-    return "Succeeded" if all(_exited_zero(status) for _, status in stopped) else "Failed"
-
-
-def _may_restart(
-    pod: core_v1.Pod, container: core_v1.Container, status: core_v1.ContainerStatus
-) -> bool:
-    ended = status.state.terminated if status.state else None
-    ended = ended or _last_terminated(status)
-    return ended is not None and restarts_after_exit(pod, container, ended.exitCode)
 
 
 def _exited_zero(status: core_v1.ContainerStatus) -> bool:

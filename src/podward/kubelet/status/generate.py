@@ -15,6 +15,7 @@ from podward.kubelet.restart_policy import (
     is_sidecar,
     regular_containers,
     restarts_after_exit,
+    should_restart,
 )
 from podward.kubelet.runtime.base import (
     ContainerState,
@@ -216,7 +217,16 @@ def _phase(
         instance.config.name in names and (sandbox is None or instance.sandbox_id == sandbox)
         for instance in observed.containers
     )
-    return phase_of(pod, statuses, terminal=terminal, regular_created=created)
+    restartable = {
+        container.name
+        for container in regular_containers(pod)
+        if should_restart(pod, container, observed.newest(container.name))
+    }
+    phase = phase_of(
+        pod, statuses, terminal=terminal, regular_created=created, restartable=restartable
+    )
+    # Nothing will run again, and something never ran: it is over all the same.
+    return "Failed" if terminal and phase not in _TERMINAL else phase
 
 
 def _held_back(wanted: str, previous: core_v1.PodStatus, observed: PodObservation) -> str:

@@ -176,7 +176,8 @@ def _conditions_patch(before: Sequence[Any], after: Sequence[Any]) -> dict[str, 
     """Ours only: what others say of the Pod is theirs to change. They are merged by type, in our order."""
     names = [condition["type"] for condition in after]
     gone = [c["type"] for c in before if c["type"] in OWNED and c["type"] not in names]
-    ours = [condition for condition in after if condition["type"] in OWNED]
+    # What is not said any more must be taken back, or the merge keeps it.
+    ours = [{"reason": None, "message": None, **c} for c in after if c["type"] in OWNED]
     return {
         "$setElementOrder/conditions": [{"type": name} for name in names],
         "conditions": [*ours, *({"$patch": "delete", "type": name} for name in gone)],

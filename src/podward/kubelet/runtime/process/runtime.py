@@ -223,7 +223,7 @@ class ProcessRuntime:
             for record in self._sandboxes.values()
             if pod_uid is None or record.config.pod_uid == pod_uid
         ]
-        return sorted(found, key=lambda s: (s.created_at, s.config.attempt), reverse=True)
+        return sorted(found, key=lambda s: (s.config.attempt, s.created_at), reverse=True)
 
     def _ready(self, record: SandboxRecord) -> bool:
         """A machine that booted again has none of the processes it had."""
@@ -397,7 +397,7 @@ class ProcessRuntime:
             for record in self._containers.values()
             if pod_uid is None or record.pod_uid == pod_uid
         ]
-        return sorted(found, key=lambda c: (c.created_at, c.config.attempt), reverse=True)
+        return sorted(found, key=lambda c: (c.config.attempt, c.created_at), reverse=True)
 
     def _status(self, record: ContainerRecord) -> ContainerStatus:
         state = ContainerState.CREATED
