@@ -93,6 +93,7 @@ class PodWorker:
         self._probed = False
         self._reported: object = None
         """What the last status was made from."""
+        self._killing: frozenset[str] = frozenset()
         self._waiting: dict[str, tuple[str, str]] = {}
         self._ends: dict[str, tuple[ContainerStatus, ContainerStatus]] = {}
         """Of each instance that ended, by ID: as the runtime tells it, and with what it left to say."""
@@ -123,6 +124,11 @@ class PodWorker:
 
     def wake(self) -> None:
         self._wake.set()
+
+    def ended(self, identity: str) -> None:
+        """A container or sandbox came to its end. One that this very turn kills is seen by this turn."""
+        if identity not in self._killing:
+            self._wake.set()
 
     def resync(self) -> None:
         """A look at the Pod for no reason, unless one is due soon for a reason: that takes its place."""
@@ -187,6 +193,7 @@ class PodWorker:
         if actions.restart_all is not None:
             await self._restart_all(actions.restart_all, observed)
             return True
+        self._killing = frozenset(kill.container_id for kill in actions.kill)
         for kill in actions.kill:
             await self._tools.killer.kill(
                 self.pod, kill.container_id, kill.name, kill.message, kill.reason
@@ -323,6 +330,8 @@ class PodWorker:
             return False
         self._waiting.pop(name, None)
         self._removed.pop(name, None)
+        if item.kind == "init":
+            self._wake.set()  # a sidecar that runs may let the next one go
         return await self._post_start(item, container_id)
 
     def _backing_off(self, container: core_v1.Container, observed: PodObservation) -> bool:

@@ -35,6 +35,8 @@ from podward.probes.base import Outcome, ProbeType
 
 STOP_GRACE_SECONDS = 30.0
 
+_NEWS = (ContainerEventType.DIED, ContainerEventType.SANDBOX_CHANGED)
+
 log = logging.getLogger(__name__)
 
 
@@ -152,9 +154,11 @@ class Kubelet:
             self._workers[uid] = PodWorker(self._tools, pod)
 
     async def _listen(self) -> None:
+        """Nobody but a worker starts and removes: only what ends is news to it."""
         async for event in self._runtime.events():
-            if event.type is not ContainerEventType.REMOVED:  # nobody but a worker removes
-                self._wake(event.pod_uid)
+            worker = self._workers.get(event.pod_uid)
+            if worker is not None and event.type in _NEWS:
+                worker.ended(event.container_id)
 
     def _probe_result(
         self, uid: str, type_: ProbeType, container_id: str, outcome: Outcome
@@ -178,11 +182,6 @@ class Kubelet:
         worker = self._workers.get(uid)
         if worker is not None:
             worker.status_written()
-
-    def _wake(self, uid: str) -> None:
-        worker = self._workers.get(uid)
-        if worker is not None:
-            worker.wake()
 
     def _is_deleted(self, uid: str) -> bool:
         worker = self._workers.get(uid)

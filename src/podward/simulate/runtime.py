@@ -24,7 +24,7 @@ from podward.kubelet.runtime.base import (
 from podward.kubelet.runtime.process.images import normalize
 from podward.simulate.answers import Image
 from podward.simulate.processes import Collected, Nowhere, Pipe, Process
-from podward.simulate.world import Container, Log, Sandbox, World
+from podward.simulate.world import Container, Log, World
 
 OUTPUT_LIMIT = 16 * 1024
 SANDBOX_SECONDS = 0.5
@@ -69,25 +69,17 @@ class SimulatedRuntime:
         sandbox = self.world.sandboxes.get(sandbox_id)
         if sandbox is None or sandbox.state is SandboxState.NOT_READY:
             return
-        await asyncio.gather(*(self.stop_container(c.id, 0) for c in self._of(sandbox)))
+        await asyncio.gather(*(self.stop_container(c, 0) for c in list(sandbox.containers)))
         self.world.end_sandbox(sandbox)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
         await self.stop_pod_sandbox(sandbox_id)
-        sandbox = self.world.sandboxes.pop(sandbox_id, None)
+        sandbox = self.world.sandboxes.get(sandbox_id)
         if sandbox is not None:
-            for container in self._of(sandbox):
-                self.world.remove_container(container)
-
-    def _of(self, sandbox: Sandbox) -> list[Container]:
-        return [c for c in self.world.containers.values() if c.sandbox is sandbox]
+            self.world.remove_sandbox(sandbox)
 
     async def list_pod_sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
-        found = [
-            SandboxStatus(s.id, s.config, s.state, s.created_at, (s.address,))
-            for s in self.world.sandboxes.values()
-            if pod_uid is None or s.config.pod_uid == pod_uid
-        ]
+        found = [sandbox.status() for sandbox in self.world.sandboxes_of(pod_uid)]
         return sorted(found, key=lambda s: (s.config.attempt, s.created_at), reverse=True)
 
     # ---- images
@@ -167,11 +159,8 @@ class SimulatedRuntime:
             self.world.remove_container(container)
 
     async def list_containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
-        found = [
-            c.status()
-            for c in self.world.containers.values()
-            if pod_uid is None or c.sandbox.config.pod_uid == pod_uid
-        ]
+        sandboxes = self.world.sandboxes_of(pod_uid)
+        found = [c.status() for sandbox in sandboxes for c in sandbox.containers.values()]
         return sorted(found, key=lambda c: (c.config.attempt, c.created_at), reverse=True)
 
     def _container(self, container_id: str) -> Container:

@@ -187,7 +187,13 @@ async def _record(client: Client, clock: Clock, recording: Recording) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
 
+    latest: dict[str, core_v1.Pod] = {}
+
     def pod_changed(change: Change, pod: core_v1.Pod) -> None:
+        before = latest.get(_uid(pod))
+        if before is not None and before.spec == pod.spec:
+            pod.spec = before.spec  # most of a Pod, and the same a thousand times
+        latest[_uid(pod)] = pod
         recording.changes.append(PodChange(loop.time() - began, change, pod))
 
     def event_changed(change: Change, event: core_v1.Event) -> None:

@@ -39,7 +39,8 @@ class _Steps(deque[Any]):
     """The loop's queue of what is ready, one step taken at a time; it counts them.
 
     Garbage is collected after so many of them, and not when Python sees fit: generators that are found then are
-    closed in steps of their own, and each step must come when it came the last time.
+    closed in steps of their own, and each step must come when it came the last time. What survived one
+    collection is not looked at again: a recording only grows.
     """
 
     def __init__(self) -> None:
@@ -55,6 +56,7 @@ class _Steps(deque[Any]):
             raise Standstill(f"{STEPS_AT_ONE_MOMENT} steps were taken while no time passed")
         if self.taken % STEPS_BETWEEN_COLLECTIONS == 0:
             gc.collect()
+            gc.freeze()
         if self.alarms and self.taken >= self.alarms[0][0]:
             self.alarms.pop(0)[1]()
         return super().popleft()
@@ -147,6 +149,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(boxed())
     finally:
+        gc.unfreeze()
         if collects:
             gc.enable()
     return results[0]

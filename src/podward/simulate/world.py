@@ -18,6 +18,7 @@ from podward.kubelet.runtime.base import (
     ContainerStatus,
     SandboxConfig,
     SandboxState,
+    SandboxStatus,
 )
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
@@ -86,6 +87,17 @@ class Sandbox:
     created_at: datetime
     address: str
     state: SandboxState = SandboxState.READY
+    containers: "dict[str, Container]" = field(default_factory=dict)
+    """By ID, in the order in which they were created."""
+    _told: SandboxStatus | None = None
+
+    def status(self) -> SandboxStatus:
+        """The same object for as long as nothing changes: who compares finds out at once."""
+        if self._told is None or self._told.state is not self.state:
+            self._told = SandboxStatus(
+                self.id, self.config, self.state, self.created_at, (self.address,)
+            )
+        return self._told
 
 
 @dataclass(slots=True)
@@ -154,6 +166,7 @@ class World:
         self._image = _image(self._now)
         self.host_files = self._image.copy(self._now)
         self.sandboxes: dict[str, Sandbox] = {}
+        self._pods: dict[str, list[Sandbox]] = {}
         self.containers: dict[str, Container] = {}
         self.logs: dict[str, Log] = {}
         self.programs: dict[str, Program] = dict(PROGRAMS)
@@ -218,7 +231,21 @@ class World:
         address = f"10.42.{self._addresses // 254}.{self._addresses % 254 + 1}"
         sandbox = Sandbox(self.entropy.hex(64), config, self.clock.now(), address)
         self.sandboxes[sandbox.id] = sandbox
+        self._pods.setdefault(config.pod_uid, []).append(sandbox)
         return sandbox
+
+    def sandboxes_of(self, pod_uid: str | None) -> Sequence[Sandbox]:
+        """Of one Pod, or all; oldest first."""
+        return list(self.sandboxes.values()) if pod_uid is None else self._pods.get(pod_uid, ())
+
+    def remove_sandbox(self, sandbox: Sandbox) -> None:
+        del self.sandboxes[sandbox.id]
+        left = [one for one in self._pods[sandbox.config.pod_uid] if one is not sandbox]
+        self._pods[sandbox.config.pod_uid] = left
+        if not left:
+            del self._pods[sandbox.config.pod_uid]
+        for container in list(sandbox.containers.values()):
+            self.remove_container(container)
 
     def add_container(self, sandbox: Sandbox, config: ContainerConfig) -> Container:
         mounts = [
@@ -231,7 +258,7 @@ class World:
                       self.finder(files))  # fmt: skip
         group.on_problem = self.trouble
         container = Container(self.entropy.hex(64), sandbox, config, group, self.clock.now())
-        self.containers[container.id] = container
+        self.containers[container.id] = sandbox.containers[container.id] = container
         return container
 
     def new_files(self) -> MemoryFiles:
@@ -291,6 +318,7 @@ class World:
 
     def remove_container(self, container: Container) -> None:
         if self.containers.pop(container.id, None) is not None:
+            del container.sandbox.containers[container.id]
             self.tell(container, ContainerEventType.REMOVED)
 
     def end_sandbox(self, sandbox: Sandbox) -> None:
