@@ -23,7 +23,6 @@ from podward.simulate.answers import Behaviour, Ends
 from podward.simulate.commands.network import read_head
 from podward.simulate.commands.system import for_ever
 from podward.simulate.described import program
-from podward.simulate.faults.edges import FaultyRuntime
 from podward.simulate.faults.schedule import Fault, KillPodward
 from podward.simulate.ports import Serve, Stream
 from podward.simulate.processes import Group, Process, Program
@@ -142,9 +141,8 @@ async def edit(cluster: Cluster, fields: Manifest) -> None:
 
 def world_of(cluster: Cluster) -> World:
     """The machine on which a script's cluster runs its containers."""
-    assert isinstance(cluster.runtime, FaultyRuntime)
-    assert isinstance(cluster.runtime.inner, SimulatedRuntime)
-    return cluster.runtime.inner.world
+    assert isinstance(cluster.runtime, SimulatedRuntime)
+    return cluster.runtime.world
 
 
 # ---------------------------------------------------------------------------------- playing it

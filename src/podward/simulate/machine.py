@@ -49,9 +49,11 @@ _RESTART_SECONDS = 1.0
 class Machine:
     """Its edges may be disturbed; it may be looked at and spoken to from outside, whatever happens."""
 
-    def __init__(self, folder: Path, seed: int, *, strict: bool) -> None:
+    def __init__(self, folder: Path, seed: int, *, strict: bool, disturbed: bool = True) -> None:
+        """`disturbed`: whether faults will come; without them the edges are bare, and cost nothing."""
         self.folder = folder
         self.seed = seed
+        self._disturbed = disturbed
         self.clock = JumpingClock(EPOCH)
         self.world = World(self.clock, Entropy(seed), strict=strict)
         self.store = MemoryStore()
@@ -75,8 +77,12 @@ class Machine:
     async def boot(self) -> None:
         """Start Podward; if its store fails it at once, again and again, until it runs."""
         life = self._life = Incarnation()
-        store = FaultyStore(self.store, self.trouble.store, life)
-        cluster = self._cluster(store, self.runtime(life), self.seed + 1 + 7 * self._starts, life)
+        seed = self.seed + 1 + 7 * self._starts
+        if self._disturbed:
+            store = FaultyStore(self.store, self.trouble.store, life)
+            cluster = self._cluster(store, self.runtime(life), seed, life)
+        else:
+            cluster = self._cluster(self.store, SimulatedRuntime(self.world), seed)
         self._starts += 1
         await cluster.runtime.start()
         while True:

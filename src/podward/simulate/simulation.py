@@ -104,7 +104,7 @@ def simulate(
 
     async def main() -> Recording:
         with tempfile.TemporaryDirectory(prefix="podward-simulate-", dir=in_memory()) as folder:
-            machine = Machine(Path(folder), seed, strict=True)
+            machine = Machine(Path(folder), seed, strict=True, disturbed=bool(faults))
             if prepare is not None:
                 prepare(machine.world)
             return await _run(machine, documents, seconds, namespace, script, faults)
