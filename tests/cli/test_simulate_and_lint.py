@@ -49,6 +49,20 @@ def test_the_trace_and_the_description_and_the_picture(tmp_path: Path) -> None:
     assert "Container liveness failed liveness probe, will be restarted" in described
 
 
+def test_the_picture_as_png(tmp_path: Path) -> None:
+    done = podward("simulate", str(NOTE), "--for", "2m", "--plot", str(tmp_path / "x.png"))
+    if any(Path("/usr/share/fonts").rglob("*.ttf")):
+        assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert (done.returncode, "fonts-dejavu-core" in done.stderr) == (1, True)
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    done = podward("simulate", str(NOTE), "--for", "10s", "--plot", str(tmp_path / "no" / "x.svg"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("x.svg: No such file or directory")
+
+
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    image: i\n"
 
 

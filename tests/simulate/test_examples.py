@@ -1,17 +1,15 @@
 """Every example in virtual time: what its README says, and the picture that stands in it."""
 
-import asyncio
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lightkube.models import core_v1
 
 from podward.api.yaml_loader import load_all
 from podward.apiserver.printers.pod import summarize
-from podward.cluster import Cluster
+from podward.simulate.faults.schedule import load
 from podward.simulate.picture import svg
 from podward.simulate.simulation import Recording, simulate
 
@@ -25,9 +23,11 @@ SECONDS = {
 }
 
 
-def run(name: str, script: Any = None) -> Recording:
+def run(name: str) -> Recording:
+    """The example's Pod, and what happens to it if the example says so."""
     documents = list(load_all((EXAMPLES / name / "pod.yaml").read_bytes()))
-    return simulate(documents, SECONDS.get(name, 60), script=script)
+    faults = load([path]) if (path := EXAMPLES / name / "faults.yaml").exists() else []
+    return simulate(documents, SECONDS.get(name, 60), faults=faults)
 
 
 def words(recording: Recording) -> list[str]:
@@ -81,13 +81,8 @@ def test_a_sidecar_starts_first_and_ends_last() -> None:
 
 
 def test_a_polite_container_is_gone_before_its_grace() -> None:
-    async def delete(cluster: Cluster) -> None:
-        await asyncio.sleep(5)
-        await cluster.client.delete(core_v1.Pod, "polite", "default")
-
-    recording = run("07-graceful-shutdown", delete)
-    gone = next(c.at for c in recording.changes if c.type == "DELETED")
-    assert 10 <= gone <= 12
+    gone = next(c.at for c in run("07-graceful-shutdown").changes if c.type == "DELETED")
+    assert 15 <= gone <= 17  # deleted at 10 s, with 15 s of grace
 
 
 def test_the_waits_of_a_crash_loop_double() -> None:

@@ -90,14 +90,29 @@ def _draw(recording: "Recording", path: Path, seed: int) -> None:
     from podward.simulate.picture import svg
 
     picture = svg(recording, seed=seed)
-    if path.suffix == ".svg":
-        path.write_text(picture)
-        return
     try:
-        import resvg_py
-    except ImportError:
-        raise CliError("a .png needs one more package: pip install 'podward[pictures]'") from None
-    path.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=picture)))
+        path.write_bytes(picture.encode() if path.suffix == ".svg" else _png(picture))
+    except OSError as error:
+        raise CliError(f"cannot draw {path}: {error.strerror}") from None
+
+
+def _png(picture: str) -> bytes:
+    import resvg_py
+
+    if not any(place.is_dir() and any(place.rglob("*.[ot]tf")) for place in _FONTS):
+        raise CliError(
+            "a .png needs a font to write with, and this machine has none: apt-get install "
+            "fonts-dejavu-core, or draw an .svg"
+        )
+    return bytes(resvg_py.svg_to_bytes(svg_string=picture, zoom=2))
+
+
+_FONTS = (
+    Path("/usr/share/fonts"),
+    Path("/usr/local/share/fonts"),
+    Path("~/.local/share/fonts").expanduser(),
+    Path("~/.fonts").expanduser(),
+)
 
 
 def _watch(recording: "Recording") -> Iterator[str]:
