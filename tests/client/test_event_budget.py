@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,7 +27,10 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
 def say(
     correlator: EventCorrelator, events: Iterable[EventFacts], at: float = 0.0
 ) -> list[Correlated]:
-    return [correlator.correlate(e, at, f"event-{i}-{at}") for i, e in enumerate(events)]
+    return [
+        correlator.correlate(event, at, partial("event-{}-{}".format, i, at))
+        for i, event in enumerate(events)
+    ]
 
 
 def many(count: int) -> list[EventFacts]:

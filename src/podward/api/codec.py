@@ -8,7 +8,7 @@ is put into the shape that Go's decoder would accept: null is absent, an absent 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from types import UnionType
@@ -54,22 +54,29 @@ def decode_builtins(
     resource: Resource,
     field_validation: FieldValidation,
     duplicates: list[str] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> tuple[Any, list[str]]:
-    """The same from a parsed document (after a patch); `duplicates` are paths seen twice by the parser."""
+    """The same from a parsed document (after a patch); `duplicates` are paths seen twice by the parser.
+
+    `base`: a stored document from which this one was made. Its own values, still the same objects, are good.
+    """
     if not isinstance(document, dict):
         raise bad_request(
             f"couldn't get version/kind; json parse error: not an object: {document!r}"
         )
     _check_kind(document, resource)
+    untouched = {k: v for k, v in document.items() if base is not None and base.get(k) is v}
+    changed = {k: v for k, v in document.items() if k not in untouched} if untouched else document
     problems: list[str] = []
     if field_validation != "Ignore":
         problems = [f'duplicate field "{path}"' for path in duplicates or ()]
-        if _has_unknown(document, resource.type):
+        if _has_unknown(changed, resource.type):
             problems += [f'unknown field "{p}"' for p in _unknown(document, resource.type, "")]
     if problems and field_validation == "Strict":
         raise _cannot_be_handled(resource, f"strict decoding error: {', '.join(problems)}")
     try:
-        return msgspec.convert(_go_shape(document, resource.type), resource.type), problems
+        shaped = _go_shape(changed, resource.type) | untouched
+        return msgspec.convert(shaped, resource.type), problems
     except _NotText as error:
         raise _cannot_be_handled(resource, error.go_text(resource)) from None
     except msgspec.ValidationError as error:

@@ -6,6 +6,7 @@ object is cut off, one more word every five minutes. All times are epoch seconds
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -90,12 +91,12 @@ class EventCorrelator:
         self._sightings: _Lru[tuple[object, ...], Sighting] = _Lru(CACHE_SIZE)
         self._buckets: _Lru[tuple[object, ...], _Bucket] = _Lru(CACHE_SIZE)
 
-    def correlate(self, event: EventFacts, now: float, fresh_name: str) -> Correlated:
-        """`fresh_name` is used if this event has not been seen before."""
+    def correlate(self, event: EventFacts, now: float, fresh_name: Callable[[], str]) -> Correlated:
+        """`fresh_name` is asked if this event has not been seen before."""
         key, message = self._aggregate(event, now)
         sighting = self._sightings.get(key)
         if sighting is None:
-            sighting = Sighting(fresh_name, now)
+            sighting = Sighting(fresh_name(), now)
             self._sightings.put(key, sighting)
         sighting.count += 1
         return Correlated(sighting, message, self._take_token(event, now))

@@ -51,7 +51,9 @@ class EventRecorder:
         """Say that something happened to `involved`; `type` is Normal or Warning."""
         now = self._clock.now()
         facts = self._facts(involved, type, reason, message)
-        correlated = self._correlator.correlate(facts, now.timestamp(), self._name(involved, now))
+        correlated = self._correlator.correlate(
+            facts, now.timestamp(), lambda: self._name(involved, now)
+        )
         if correlated.write:
             self._enqueue(self._counted_event(involved, facts, correlated, now))
 

@@ -85,6 +85,8 @@ class ContainerStarter:
 
     async def mount_volumes(self, pod: core_v1.Pod, pod_ip: str) -> dict[str, Path]:
         """Set up, or bring up to date, every volume; `VolumeError`, `OSError`."""
+        if pod.spec is None or not pod.spec.volumes:
+            return {}
         found = await self._fetch(pod, _volume_references(pod))
         volumes = Volumes(self.pod_folder(pod) / "volumes")
         facts = dataclasses.replace(self._facts, pod_ip=pod_ip)

@@ -37,8 +37,9 @@ async def patch(registry: Registry, target: Target, request: Request) -> Respons
     warnings: list[str] = []
 
     def change(old: Any, document: bytes) -> Any:
-        patched = _apply(kind, msgspec.json.decode(document), body, target.resource)
-        obj, found = codec.decode_builtins(patched, target.resource, validation)
+        stored = msgspec.json.decode(document)
+        patched = _apply(kind, stored, body, target.resource)
+        obj, found = codec.decode_builtins(patched, target.resource, validation, base=stored)
         warnings[:] = found
         return obj
 

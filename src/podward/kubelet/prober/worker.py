@@ -104,7 +104,7 @@ def prepare(subject: ProbeSubject, state: WorkerState, seen: Observation) -> Ste
 def conclude(subject: ProbeSubject, state: WorkerState, outcome: Outcome) -> Step:
     """Count an answer, SUCCESS or FAILURE. An attempt that errored must not come here."""
     run = state.result_run + 1 if outcome is state.last_result else 1
-    state = replace(state, last_result=outcome, result_run=run)
+    state = WorkerState(state.container_id, outcome, run, state.on_hold)
     failed = outcome is Outcome.FAILURE
     if run < threshold_of(subject, outcome):
         return Step(state, Next.LATER)
