@@ -38,12 +38,16 @@ class LoopClock:
 
     def __init__(self, epoch: datetime) -> None:
         self._epoch = epoch.timestamp()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self._epoch + self.monotonic(), UTC)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        if self._loop is None:
+            # Asked once: Python looks up its process ID each time, and that is a call to the kernel.
+            self._loop = asyncio.get_running_loop()
+        return self._loop.time()
 
 
 def whole_seconds(moment: datetime) -> datetime:
