@@ -49,6 +49,14 @@ def test_the_trace_and_the_description_and_the_picture(tmp_path: Path) -> None:
     assert "Container liveness failed liveness probe, will be restarted" in described
 
 
+def test_a_described_server_that_still_serves_at_the_end_says_nothing(tmp_path: Path) -> None:
+    pod, described = tmp_path / "pod.yaml", tmp_path / "is.yaml"
+    pod.write_text(POD + "    command: [my-server]\n")
+    described.write_text("commands: {my-server: {listens: [{port: 80}]}}")
+    done = podward("simulate", str(pod), "--behaviour", str(described), "--for", "10s")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_picture_as_png(tmp_path: Path) -> None:
     done = podward("simulate", str(NOTE), "--for", "2m", "--plot", str(tmp_path / "x.png"))
     if any(Path("/usr/share/fonts").rglob("*.ttf")):

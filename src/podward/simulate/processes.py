@@ -391,6 +391,9 @@ class Process:
             code = ended.value
         except PipeClosed:
             code = 128 + signal.SIGPIPE
+        except asyncio.CancelledError:
+            # The loop is being closed, and what it waited for with it: nobody is left to see how it ends.
+            code = 128 + signal.SIGKILL
         except RecursionError:
             code = self.problem(
                 CannotSimulate(f"{' '.join(self.argv)[:100]!r} is nested too deeply")
