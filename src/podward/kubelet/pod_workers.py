@@ -165,19 +165,19 @@ class PodWorker:
 
     async def _sync(self) -> None:
         observed = await self._observe()
-        self._check_deadline()
-        if self._deadline_exceeded and not self._ended:
-            self._report(observed)
-            await self._kill_pod(observed)
-            self._end()
-            self._report(await self._observe())
-            return
         if not self._ended and not self._probed:
             self._tools.prober.add_pod(self.pod)
             self._probed = True
         verdicts = self._tools.prober.verdicts(self._uid)
         self._report(observed)
         if self._ended:
+            return
+        self._check_deadline()  # it counts from the first report
+        if self._deadline_exceeded:
+            self._report(observed)
+            await self._kill_pod(observed)
+            self._end()
+            self._report(await self._observe())
             return
         actions = pod_actions(self.pod, observed, verdicts)
         if not actions.idle and await self._act(actions, observed):
