@@ -5,6 +5,7 @@ import atexit
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -110,13 +111,19 @@ def _applets() -> Path:
     return folder
 
 
+def _by_default() -> None:
+    """What the test's own caller ignores, a shell could not trap."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def real(script: str, folder: Path) -> Outcome:
     """In busybox's shell, with `folder` for /tmp."""
     applets = _applets()
     done = subprocess.run(
         ["sh", "-c", script.replace("/tmp", str(folder))], capture_output=True, timeout=20,
         env={**ENVIRONMENT, "PATH": str(applets)}, cwd="/", stdin=subprocess.DEVNULL,
-        executable=str(applets / "sh"),
+        executable=str(applets / "sh"), preexec_fn=_by_default,
     )  # fmt: skip
     code = done.returncode if done.returncode >= 0 else 128 - done.returncode
     said = [

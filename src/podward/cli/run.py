@@ -17,6 +17,7 @@ import click
 
 from podward.cli.errors import CliError
 from podward.cli.logs import seconds
+from podward.machinery.host import ignore_signals_alone
 
 if TYPE_CHECKING:
     from podward.cli.live_view import Output, View
@@ -76,6 +77,7 @@ async def _session(
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    ignore_signals_alone()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with start(config) as (cluster, ready):

@@ -10,6 +10,7 @@ import click
 
 from podward.cli.errors import CliError
 from podward.cli.kubeconfig import default_data_dir
+from podward.machinery.host import ignore_signals_alone
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -68,6 +69,7 @@ async def _serve(config: "object") -> None:
     assert isinstance(config, ClusterConfig)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    ignore_signals_alone()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 

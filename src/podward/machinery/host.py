@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,17 @@ def read_machine() -> Machine:
         kernel=facts.release,
         os_image=pretty[1] if pretty else "Linux",
     )
+
+
+def ignore_signals_alone() -> None:
+    """Signals that we ignore shall not be ignored by our children too.
+
+    Whoever is started in the background or under `nohup` inherits that, and hands it on: a shell in a container
+    could not even trap such a signal. A handler that does nothing ends with `exec`; SIG_IGN does not.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE}:  # Popen sees to that one
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def _text(path: str) -> str:
