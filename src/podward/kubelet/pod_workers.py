@@ -50,6 +50,7 @@ RESYNC_SECONDS = 60.0
 RETRY_SECONDS = 10.0
 """After an error that only time can mend, times 1 to 1.5."""
 
+_OVER = ("Succeeded", "Failed")
 _RESTARTING_ALL_TEXT = "The container is removed because RestartAllContainers in place"
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class PodWorker:
         self.pod = pod
         self.state = State.SYNC
         self._gone = False
-        self._ended = pod.status is not None and pod.status.phase in ("Succeeded", "Failed")
+        self._ended = pod.status is not None and pod.status.phase in _OVER
         """Nothing of it will run again: its phase may become terminal, or was so before we came."""
         self._deadline_exceeded = False
         self._probed = False
@@ -175,6 +176,7 @@ class PodWorker:
         self._check_deadline()  # it counts from the first report
         if self._deadline_exceeded:
             self._report(observed)
+        if self._deadline_exceeded or self._told_over():
             await self._kill_pod(observed)
             self._end()
             self._report(await self._observe())
@@ -182,6 +184,11 @@ class PodWorker:
         actions = pod_actions(self.pod, observed, verdicts)
         if not actions.idle and await self._act(actions, observed):
             self._report(await self._observe())
+
+    def _told_over(self) -> bool:
+        """What was told is over stays over, whatever a lost sandbox would have started anew (5.1)."""
+        status = self._tools.statuses.get(self._uid)
+        return status is not None and status.phase in _OVER
 
     async def _act(self, actions: PodActions, observed: PodObservation) -> bool:
         """False if nothing was done that a status could show."""

@@ -83,6 +83,11 @@ CURED: dict[str, Found] = {
         "the phase stays Pending",
         cure="nothing will run again and something never ran: Failed",
     ),
+    "failed-and-anew": Found(
+        4465, "is started, and its Pod is Failed",
+        "a Pod whose containers may all not restart lost its sandbox: told Failed, and given a new sandbox",
+        "what was told is over is over: the worker ends with it",
+    ),
 }  # fmt: skip
 """Must be lived without a complaint."""
 
