@@ -66,7 +66,9 @@ class ImagePuller:
         return found
 
     def collect(self, now: float) -> None:
+        """Forget what nobody has tried for long, the words of its failure too."""
         self._backoff.collect(now)
+        self._failures = {k: v for k, v in self._failures.items() if self._backoff.current(k)}
 
     def _told(
         self, reason: str, message: str, tell: Tell, retry_after: float | None = None

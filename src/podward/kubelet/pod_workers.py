@@ -24,6 +24,7 @@ from podward.kubelet.lifecycle_hooks import HookError, HookRunner
 from podward.kubelet.pod_actions import PodActions, StartContainer, pod_actions
 from podward.kubelet.prober.manager import ProberManager
 from podward.kubelet.restart_policy import (
+    TERMINAL_PHASES,
     container_named,
     field_path,
     is_sidecar,
@@ -50,7 +51,6 @@ RESYNC_SECONDS = 60.0
 RETRY_SECONDS = 10.0
 """After an error that only time can mend, times 1 to 1.5."""
 
-_OVER = ("Succeeded", "Failed")
 _RESTARTING_ALL_TEXT = "The container is removed because RestartAllContainers in place"
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class PodWorker:
         self.pod = pod
         self.state = State.SYNC
         self._gone = False
-        self._ended = pod.status is not None and pod.status.phase in _OVER
+        self._ended = pod.status is not None and pod.status.phase in TERMINAL_PHASES
         """Nothing of it will run again: its phase may become terminal, or was so before we came."""
         self._deadline_exceeded = False
         self._probed = False
@@ -188,7 +188,7 @@ class PodWorker:
     def _told_over(self) -> bool:
         """What was told is over stays over, whatever a lost sandbox would have started anew (5.1)."""
         status = self._tools.statuses.get(self._uid)
-        return status is not None and status.phase in _OVER
+        return status is not None and status.phase in TERMINAL_PHASES
 
     async def _act(self, actions: PodActions, observed: PodObservation) -> bool:
         """False if nothing was done that a status could show."""

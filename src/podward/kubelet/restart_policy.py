@@ -12,6 +12,8 @@ from lightkube.models import core_v1
 from podward.kubelet.runtime.base import ContainerState, ContainerStatus
 
 HASH_ANNOTATION = "io.kubernetes.container.hash"
+TERMINAL_PHASES = ("Succeeded", "Failed")
+"""A Pod that has reached one of them never leaves it (spec/health.md 5.1)."""
 MINIMUM_GRACE_SECONDS = 2
 """What every container gets between the stop signal and SIGKILL, whatever was asked for."""
 

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from lightkube.models import core_v1
 
 from podward.kubelet.prober.results import INITIAL
-from podward.kubelet.restart_policy import restarts_after_exit
+from podward.kubelet.restart_policy import TERMINAL_PHASES, restarts_after_exit
 from podward.probes.base import Outcome, ProbeType
 
 # A container running since before the kubelet by this much was judged by the kubelet before.
@@ -75,7 +75,7 @@ def prepare(subject: ProbeSubject, state: WorkerState, seen: Observation) -> Ste
     """Everything before the question; the order of the checks is the kubelet's."""
     if seen.status is None:
         return Step(state, Next.IDLE)
-    if seen.status.phase in ("Failed", "Succeeded"):
+    if seen.status.phase in TERMINAL_PHASES:
         return Step(state, Next.EXIT)
     container = find_status(seen.status, subject.container.name)
     if container is None or not container.containerID:

@@ -11,6 +11,7 @@ import msgspec
 from lightkube.models import core_v1
 
 from podward.kubelet.restart_policy import (
+    TERMINAL_PHASES,
     init_containers,
     is_sidecar,
     regular_containers,
@@ -46,7 +47,6 @@ MAX_MESSAGES_BYTES = 12 * 1024
 """All termination messages of one status together; each container has an equal share."""
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
-_TERMINAL = ("Succeeded", "Failed")
 
 
 def generate_status(
@@ -151,7 +151,7 @@ def mark_lost(pod: core_v1.Pod, status: core_v1.PodStatus, now: datetime) -> cor
 
     marked = msgspec.structs.replace(
         status,
-        phase=status.phase if status.phase in _TERMINAL else "Failed",
+        phase=status.phase if status.phase in TERMINAL_PHASES else "Failed",
         containerStatuses=[ended(one) for one in status.containerStatuses or ()] or None,
     )
     return _with_conditions(pod, marked, now)
@@ -206,7 +206,7 @@ def _phase(
     terminal: bool,
     deadline_exceeded: bool,
 ) -> str:
-    if previous.phase in _TERMINAL:
+    if previous.phase in TERMINAL_PHASES:
         return str(previous.phase)
     if deadline_exceeded:
         return "Failed"
@@ -226,13 +226,13 @@ def _phase(
         pod, statuses, terminal=terminal, regular_created=created, restartable=restartable
     )
     # Nothing will run again, and something never ran: it is over all the same.
-    return "Failed" if terminal and phase not in _TERMINAL else phase
+    return "Failed" if terminal and phase not in TERMINAL_PHASES else phase
 
 
 def _held_back(wanted: str, previous: core_v1.PodStatus, observed: PodObservation) -> str:
     """A Pod is over only when nothing of it can run any more (spec/health.md 5.1)."""
     running = any(c.state is ContainerState.RUNNING for c in observed.containers)
-    if wanted in _TERMINAL and previous.phase not in _TERMINAL and running:
+    if wanted in TERMINAL_PHASES and previous.phase not in TERMINAL_PHASES and running:
         return previous.phase or "Pending"
     return wanted
 
