@@ -12,6 +12,7 @@ from decimal import ROUND_CEILING, Decimal
 from lightkube.models import core_v1
 
 from podward.machinery.quantity import parse_quantity
+from podward.probes.exec import expand
 
 
 class ConfigError(Exception):
@@ -22,22 +23,8 @@ Lookup = Callable[[str, str], Mapping[str, str] | None]
 """(`configmap` or `secret`, name) -> its data as text, or None if there is no such object."""
 
 
-def expand(text: str, known: Mapping[str, str]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        return known.get(match[1], match[0])
-
-    return re.sub(r"\$\$|\$\(([^()]*)\)", replace, text)
-
-
 def expand_all(texts: Sequence[str] | None, known: Mapping[str, str]) -> list[str]:
     return [expand(text, known) for text in texts or ()]
-
-
-def literal_env(container: core_v1.Container) -> dict[str, str]:
-    """Only what stands in the spec itself: all that a probe's command may refer to."""
-    return {v.name: v.value or "" for v in container.env or () if v.valueFrom is None}
 
 
 def environment(

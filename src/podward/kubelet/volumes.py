@@ -13,8 +13,9 @@ from pathlib import Path
 
 from lightkube.models import core_v1
 
-from podward.kubelet.environment import ConfigError, expand, field_value, resource_value
+from podward.kubelet.environment import ConfigError, field_value, resource_value
 from podward.kubelet.runtime.base import Mount
+from podward.probes.exec import expand
 
 
 class VolumeError(Exception):
