@@ -1,11 +1,32 @@
 """The words of admission."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from podward.api.scheme import Resource
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+T = TypeVar("T")
+
+
+class StoredObjects(Protocol):
+    """What plug-ins may read: the objects as they are stored now, never a copy that lags behind."""
+
+    async def get(self, kind: type[T], name: str, namespace: str = "") -> T | None: ...
+
+    async def list(self, kind: type[T], namespace: str = "") -> Sequence[T]:
+        """All of them, by name; of all namespaces if `namespace` is empty. They are shared: not to be changed."""
+
+
+class NoObjects:
+    """Of a chain that stands alone."""
+
+    async def get(self, kind: type[T], name: str, namespace: str = "") -> T | None:
+        return None
+
+    async def list(self, kind: type[T], namespace: str = "") -> Sequence[T]:
+        return ()
 
 
 @dataclass(slots=True)
@@ -23,6 +44,8 @@ class AdmissionRequest:
     groups: tuple[str, ...] = ()
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
+    """Plug-ins append; the client sees each once."""
+    objects: StoredObjects = field(default_factory=NoObjects)
 
     def is_pod_creation(self) -> bool:
         return (

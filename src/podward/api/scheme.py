@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from lightkube.models import coordination_v1, core_v1
+from lightkube.models import admissionregistration_v1, coordination_v1, core_v1
+
+from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,20 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
              core_v1.ServiceAccount, True, ("sa",)),
     Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease", coordination_v1.Lease, True),
+    # Two groups have a `podpresets`: kubectl means the first by that name alone, as it always did.
+    Resource("settings.k8s.io", "v1alpha1", "PodPreset", "podpresets", "podpreset",
+             settings_v1alpha1.PodPreset, True),
+    Resource("podward.dev", "v1alpha1", "PodPreset", "podpresets", "podpreset",
+             podward_v1alpha1.PodPreset, True, ("pps",), (), ("status",)),
+    Resource("podward.dev", "v1alpha1", "ClusterPodPreset", "clusterpodpresets",
+             "clusterpodpreset", podward_v1alpha1.ClusterPodPreset, False, ("cpps",), (),
+             ("status",)),
+    Resource("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration",
+             "mutatingwebhookconfigurations", "mutatingwebhookconfiguration",
+             admissionregistration_v1.MutatingWebhookConfiguration, False),
+    Resource("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration",
+             "validatingwebhookconfigurations", "validatingwebhookconfiguration",
+             admissionregistration_v1.ValidatingWebhookConfiguration, False),
 )  # fmt: skip
 
 

@@ -1,0 +1,11 @@
+"""`podward webhook`: the preset engine as a MutatingWebhook of any cluster. A program, so a composition root.
+
+| question | module |
+|---|---|
+| what is answered to an AdmissionReview | `review.py` (pure) |
+| which paths are served, when it is ready, how it ends | `app.py`, `program.py` |
+| where presets come from | `presets.py` |
+| certificates, their rotation, who may write | `certificates.py`, `rotation.py`, `leader.py` |
+| what a cluster must be given | `manifests.py` |
+| what is counted | `metrics.py` |
+"""
