@@ -1,4 +1,4 @@
-"""The preset engine in the API server's admission chain (spec/podpreset.md 2, 4). The shell: it decides nothing.
+"""The preset engine in the API server's admission chain (spec/podpreset.md 2, 4): its shell, no decisions.
 
 Kubernetes had it before ServiceAccount: what a preset mounts is there before the account's token would be.
 """
@@ -60,7 +60,7 @@ def say(notice: Notice) -> None:
 
 
 class PodPreset(AdmissionPlugin):
-    """`notice` is called for every Pod that presets match, or cannot be read for: at once, before it is stored."""
+    """`notice` is called for every Pod that presets match or cannot be used for, before the Pod is stored."""
 
     def __init__(
         self,
