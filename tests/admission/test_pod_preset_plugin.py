@@ -1,4 +1,4 @@
-"""The preset plug-in's shell: who is asked with what, and what is done with the answer. The engine is another's."""
+"""The preset plug-in's shell: when the engine is asked, with what, and what is done with its answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -293,7 +293,8 @@ def test_what_is_wrong_with_a_container(container: dict[str, Any], expected: Cau
         {"args": [""], "command": [], "workingDir": "anything", "tty": True},
     ],
     ids=["a digit", "a long name", "a port", "a port of two protocols", "variables",
-         "variables of maps", "a path below", "a privileged mount", "a label", "as much as allowed", "nothing", "logs", "the rest"],
+         "variables of maps", "a path below", "a privileged mount", "a label",
+         "as much as allowed", "nothing", "logs", "the rest"],
 )  # fmt: skip
 def test_a_container_that_is_valid(container: dict[str, Any]) -> None:
     assert container_causes(container, volumes=[{"name": "v"}]) == []

@@ -1,4 +1,4 @@
-"""What a server completes in presets: those of settings.k8s.io are stored so, those of podward.dev as written."""
+"""What a server completes in presets: settings.k8s.io ones are stored so, podward.dev ones as written."""
 
 from typing import Any
 
