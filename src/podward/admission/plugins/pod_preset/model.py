@@ -89,10 +89,10 @@ class Decision:
     path: str
     """JSON pointer into the resulting Pod, or of where it would have gone."""
     field: str
-    """For people: `spec.containers[app].env[TZ]`, `spec.volumes[cache]`, `spec.containers[app].livenessProbe`."""
+    """For people: `spec.containers[app].env[TZ]`, `spec.volumes[cache]`."""
     action: Action
     reason: str = ""
-    """One word: noPort, initContainer, notDefault, present, jobs, execNotOptedIn, higherPriority, wasDefault ..."""
+    """One word: noPort, initContainer, notDefault, present, jobs, execNotOptedIn, higherPriority ..."""
     text: str = ""
     """The reason as a sentence."""
 
