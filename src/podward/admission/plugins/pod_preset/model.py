@@ -53,6 +53,8 @@ class Preset:
     """16 hex digits of the defaulted spec: it changes with the meaning, not with spelling or metadata."""
     problems: tuple[FieldError, ...] = ()
     """Rules of safe mode that it breaks: safe mode leaves it out and says so."""
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What is worked out from `spec` once and for all, by whoever needs it, under his own name."""
 
     @property
     def id(self) -> str:
