@@ -123,11 +123,11 @@ class ListSection:
             if index is not None:
                 yield self._compared(spot, item, held[index], draft, ref, index)
                 continue
-            write = self._appending(item, ref)
-            yield spot.says("add", item.identity, len(held), wanted=item.raw, write=write)
-            length, held = len(held), held_items(draft.pod, self._name, ref)
-            if len(held) > length:
-                at[item.identity] = length
+            end, write = len(held), self._appending(item, ref)
+            yield spot.says("add", item.identity, end, wanted=item.raw, write=write)
+            held = held_items(draft.pod, self._name, ref)
+            if len(held) > end:  # the engine let it write
+                at[item.identity] = end
 
     def _compared(
         self,
