@@ -79,9 +79,7 @@ def chosen(
     still to come is left out: at this point of that admission it was not there.
     """
     for ref in containers(pod):
-        if _why_not(match or {}, ref, pod) is None and not (
-            claims is not None and earlier.put_later(pod, claims, ref.key)
-        ):
+        if _why_not(match or {}, ref, pod) is None and not _comes_later(ref, pod, claims):
             yield ref
 
 
@@ -110,6 +108,14 @@ def _kind(name: str, container: Mapping[str, Any]) -> Kind:
     if name != "initContainers":
         return "app"
     return "sidecar" if container.get("restartPolicy") == "Always" else "init"
+
+
+def _comes_later(
+    ref: ContainerRef, pod: Mapping[str, Any], claims: Mapping[str, str] | None
+) -> bool:
+    if claims is None or ref.list != "initContainers":
+        return False
+    return earlier.put_later(pod, claims, ref.key) is not None
 
 
 def _why_not(

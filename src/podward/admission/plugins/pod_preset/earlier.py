@@ -4,7 +4,7 @@ An API server may call a second time, with the result of the first. A preset mus
 successors made of the Pod after its own turn: it would decide otherwise than before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,17 +14,13 @@ from podward.admission.plugins.pod_preset.model import PROVENANCE_ANNOTATION
 
 
 def put_by(pod: Mapping[str, Any], key: str) -> str | None:
-    """The preset that added or changed what `key` names, or something that holds it."""
+    """The preset that added or changed what `key` names, or the field or container that holds it."""
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     text = annotations.get(PROVENANCE_ANNOTATION)
     if not isinstance(text, str):
         return None
     fields = _fields(text)
-    while key:
-        if key in fields:
-            return fields[key]
-        key = key.rpartition("/")[0]
-    return None
+    return next((fields[place] for place in _places(key) if place in fields), None)
 
 
 def put_later(
@@ -37,11 +33,14 @@ def put_later(
 
 
 def _claimed(claims: Mapping[str, str], key: str, by: str | None) -> bool:
-    while key:
-        if claims.get(key) == by:
-            return True
+    return any(claims.get(place) == by for place in _places(key))
+
+
+def _places(key: str) -> Iterator[str]:
+    """`key` and what holds it: `/spec/containers/app/resources`, `/spec/containers/app`."""
+    while key.count("/") > 1:
+        yield key
         key = key.rpartition("/")[0]
-    return False
 
 
 @lru_cache(maxsize=64)

@@ -65,7 +65,19 @@ def pod(*containers: Document, **spec: Any) -> Document:
 
 def stored(document: Document) -> Document:
     """What an API server makes of it before it calls admission, and again before it calls it a second time."""
-    made: Document = msgspec.to_builtins(set_defaults(_decoded(document)))
+    made: Document = _with_new_fields(
+        document, msgspec.to_builtins(set_defaults(_decoded(document)))
+    )
+    return made
+
+
+def _with_new_fields(sent: Any, made: Any) -> Any:
+    """A server that is newer than our Structs keeps its `newField`s."""
+    if isinstance(sent, dict) and isinstance(made, dict):
+        new = {name: value for name, value in sent.items() if name == "newField"}
+        return {name: _with_new_fields(sent.get(name), below) for name, below in made.items()} | new
+    if isinstance(sent, list) and isinstance(made, list):
+        return [_with_new_fields(s, m) for s, m in zip(sent, made, strict=True)]
     return made
 
 

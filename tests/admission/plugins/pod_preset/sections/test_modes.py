@@ -114,7 +114,10 @@ def test_the_first_entry_of_a_preset_that_chooses_a_container_is_right(section: 
         {section: {"mode": "override", "value": other}},
     ]
     result = admitted(given(section, None), preset(containers=entries))
-    assert [(p.verdict, p.reason) for _, p in result.told] == [("add", ""), ("keep", "earlierEntry")]
+    assert [(p.verdict, p.reason) for _, p in result.told] == [
+        ("add", ""),
+        ("keep", "earlierEntry"),
+    ]
     assert value_of(result, section) == wanted
 
 
