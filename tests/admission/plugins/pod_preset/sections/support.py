@@ -123,7 +123,9 @@ def admitted(
     result = Admission(document)
     draft = Draft(copy.deepcopy(document))
     fields: dict[str, str] = {}
-    for one in presets:
+    applied: list[Preset] = []
+    for place, one in enumerate(presets):
+        draft.to_come = {later.id: later for later in presets[place + 1 :]}
         before = copy.deepcopy((draft.pod, draft.claims, fields))
         try:
             _merge(one, draft, fields, result, identical_takes_over, checked)
@@ -131,7 +133,9 @@ def admitted(
             if one.on_conflict == "SkipAll":
                 return result
             draft.pod, draft.claims, fields = before
-    _record(draft.pod, fields, presets)
+        else:
+            applied.append(one)
+    _record(draft.pod, fields, applied)
     result.pod = draft.pod
     return result
 

@@ -1,5 +1,6 @@
 """Each mode against nothing, the default, the same, another value, and one that another preset put there."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -228,6 +229,7 @@ def test_the_termination_message_policy(
         (90, ("ifDefault", 60), ("override", 30), 90, True),
         (90, ("ifDefault", 60), ("override", 50), 50, False),
         (90, ("ifDefault", 60), ("ceiling", 30), 90, True),
+        (90, ("ifDefault", 30), ("override", 30), 30, False),
         # Higher than a floor is no default that was left alone.
         (30, ("floor", 60), ("ifDefault", 90), 60, False),
         (30, ("floor", 20), ("ifDefault", 90), 90, False),
@@ -332,3 +334,24 @@ def test_two_presets_on_one_quantity(first: Any, second: Any, clash: bool) -> No
     holders = [holder for _, _, holder in result.conflicts]
     assert holders == ([presets[0].id] if clash else [])
     assert admitted(result.pod, *presets).pod == result.pod
+
+
+def test_what_one_entry_puts_in_whole_another_does_not_move() -> None:
+    entries = [
+        {"resources": {"mode": "ceiling", "value": {"requests": {"cpu": "1"}}}},
+        {"resources": {"value": {"requests": {"cpu": "2"}}}},
+    ]
+    one = preset("ops", "SkipAll", containers=entries)
+    result = admitted(pod(), one)
+    assert result.container()["resources"] == {"requests": {"cpu": "2"}}
+    assert [p.verdict for _, p in result.told] == ["add", "keep"]
+    assert admitted(result.pod, one).pod == result.pod
+
+
+def test_a_preset_of_old_has_none_of_these_sections() -> None:
+    """Its group never had the fields; a document may name them all the same."""
+    spec = {"labels": {"a": "1"}, "sidecars": [{"name": "x"}], "tolerations": [{"key": "k"}],
+            "terminationGracePeriodSeconds": {"value": 60}, "initContainers": [{"container": {"name": "y"}}],
+            "affinity": {"value": NODE}, **into(livenessProbe={"value": HTTP})}  # fmt: skip
+    result = admitted(pod(), replace(preset(**spec), origin="settings"))
+    assert result.told == []

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from podward.admission.plugins.pod_preset.model import Document, Preset
 from podward.admission.plugins.pod_preset.sections import canonical, whole
 from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
-from podward.admission.plugins.pod_preset.sections.places import Place, object_at
+from podward.admission.plugins.pod_preset.sections.places import Place, asked, object_at
 
 _PLACE = Place("/spec/affinity", "/spec/affinity", "spec.affinity", "affinity", "affinity")
 
 
 class AffinitySection:
     def proposals(self, preset: Preset, draft: Draft) -> Iterator[Proposal]:
-        given = preset.spec.get("affinity") or {}
+        given = asked(preset, "affinity") or {}
         wanted = given.get("value")
         if not wanted:
             return
@@ -29,7 +29,7 @@ class AffinitySection:
             mode=given.get("mode") or "",
             wanted=wanted,
             existing=existing,
-            same=canonical.affinity(wanted) == canonical.affinity(existing),
+            same=canonical.same(wanted, existing, canonical.affinity),
             absent=not canonical.affinity(existing),
             write=write,
         )

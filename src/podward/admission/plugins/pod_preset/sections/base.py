@@ -52,6 +52,8 @@ class Draft:
     pod: Document
     """A copy of the engine's own; sections only read it."""
     author_labels: Mapping[str, str] = field(default_factory=dict)
+    to_come: Mapping[str, Preset] = field(default_factory=dict)
+    """`Preset.id` -> the preset, of those whose turn is still to come in this admission."""
     claims: dict[str, str] = field(default_factory=dict)
     """`Proposal.key` -> `Preset.id` of the preset whose value is there: put there, or found identical.
 

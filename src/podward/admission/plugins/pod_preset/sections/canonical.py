@@ -5,7 +5,7 @@ what means nothing (null, an empty list) goes. Fields that the Structs do not kn
 compared, never written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,13 @@ _KEPT_EMPTY = frozenset(["labelSelector", "namespaceSelector"])
 """Where {} is everything and absent is nothing."""
 _KEPT_FALSE = frozenset(["securityContext"])
 """Where absent is not false: it leaves the word to the Pod or the runtime."""
+
+
+def same(wanted: Any, existing: Any, form: Callable[[Any], Any]) -> bool:
+    """`form` is one of those below; it is asked only where the two are not written alike."""
+    if wanted == existing:
+        return True
+    return bool(form(wanted) == form(existing)) if existing else not form(wanted)
 
 
 def probe(value: Any) -> Any:

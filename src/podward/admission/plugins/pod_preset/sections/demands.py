@@ -88,13 +88,13 @@ class Change:
         return modes.get(self.mode) or ("replace" if self.there else "add")
 
     @property
-    def demand(self) -> Demand:
+    def demand(self) -> Demand | None:
         """What the preset relies on from now on."""
         if self.mode in _KEPT:
             return Demand("floor" if self.mode == "floor" else "ceiling", self.wanted)
         if self.target == self.wanted or self.default is None:
             return Demand("is", self.wanted)
-        return Demand("isNot", self.default)
+        return Demand("isNot", self.default) if self.wanted != self.default else None
 
 
 _KEPT = {
@@ -120,7 +120,7 @@ def weigh(
     """`spelled`, `shown`: the wanted and the existing value as they were written. `held`: key of a claim on
     something that holds this value. `late_bar` is asked last, as in `whole.weigh`."""
     values: dict[str, Any] = {"wanted": spelled, "existing": shown}
-    also = (change.demand.key(place.key),)
+    also = (change.demand.key(place.key),) if change.demand is not None else ()
     if change.current == change.wanted:
         return place.says("identical", also=also, **values)
     claim = held or _in_the_way(draft, place.key, change)

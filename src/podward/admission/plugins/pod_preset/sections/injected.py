@@ -15,11 +15,14 @@ from podward.admission.plugins.pod_preset.model import Document, Preset
 from podward.admission.plugins.pod_preset.sections import canonical, sleeps
 from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
 from podward.admission.plugins.pod_preset.sections.places import (
+    Bar,
     Place,
     Write,
+    asked,
     joined,
     list_at,
     object_at,
+    replaced_later,
 )
 from podward.admission.plugins.pod_preset.sections.whole import contradiction
 
@@ -37,7 +40,7 @@ _LIST_KEYS: Mapping[str, tuple[str, ...]] = {
 
 class InitContainerSection:
     def proposals(self, preset: Preset, draft: Draft) -> Iterator[Proposal]:
-        for item in preset.spec.get(_LIST) or ():
+        for item in asked(preset, _LIST) or ():
             if item.get("container"):
                 first = item.get("position") != "last"
                 yield _weigh(preset, draft, item["container"], _LIST, first=first)
@@ -45,7 +48,7 @@ class InitContainerSection:
 
 class SidecarSection:
     def proposals(self, preset: Preset, draft: Draft) -> Iterator[Proposal]:
-        for container in preset.spec.get("sidecars") or ():
+        for container in asked(preset, "sidecars") or ():
             wanted = {**container, "restartPolicy": "Always"}
             yield _weigh(preset, draft, wanted, "sidecars", first=False)
 
@@ -69,23 +72,39 @@ def _weigh(
     values: dict[str, Any] = {"wanted": wanted, "existing": existing}
     also = _also(place.key, wanted, first=first)
     write = _writer(wanted, index, replace=taken is not None)
+    bar = sleeps.too_long(wanted.get("lifecycle"), preset, draft)
     if taken is None or existing is None:
-        bar = sleeps.too_long(wanted.get("lifecycle"), preset, draft)
         if bar is not None:
             return place.says("skip", *bar, **values)
         return place.says("add", write=write, also=also, **values)
-    in_place = taken.list == _LIST
-    if in_place and (earlier.put_by(draft.pod, place.key) == preset.id or _is(existing, wanted)):
-        return place.says("identical", also=also, **values)
+    if taken.list == _LIST:
+        if earlier.put_by(draft.pod, place.key) == preset.id:
+            return place.says("identical", also=also, **values)
+        bar = _of_a_preset_to_come(place, preset, draft) or bar
+        later = replaced_later(draft, place)
+        if _is(existing, wanted) and (later is None or earlier.applied(draft.pod, preset.id)):
+            return place.says("identical", also=also, **values)
     claim = next((c for c in draft.claims if c == place.key or c.startswith(f"{taken.key}/")), None)
     if claim is not None:
         return contradiction(place, preset, draft, claim, **values)
-    if not in_place and preset.on_conflict == "Override":
+    if taken.list != _LIST:
         # No init container takes the place of an app container.
-        text = f"the Pod has a container {name} in spec.{taken.list}"
-        return place.says("skip", "nameTaken", text, **values)
+        bar = Bar("nameTaken", f"the Pod has a container {name} in spec.{taken.list}")
+    if bar is not None and (preset.on_conflict == "Override" or bar.reason == "laterPreset"):
+        return place.says("skip", *bar, **values)
     text = f"the Pod has another container of the name {name}"
     return place.says("clash", "otherContainer", text, write=write, also=also, **values)
+
+
+def _of_a_preset_to_come(place: Place, preset: Preset, draft: Draft) -> Bar | None:
+    """At this point of an earlier admission it was not there, and this preset had a reason not to add its own;
+    unless it is what replaced the author's, for which this preset was left out."""
+    later = draft.to_come.get(earlier.put_by(draft.pod, place.key) or "")
+    if later is None:
+        return None
+    if later.on_conflict == "Override" and not earlier.applied(draft.pod, preset.id):
+        return None
+    return Bar("laterPreset", f"{later.id}, which comes later, put a container of this name there")
 
 
 def _writer(wanted: Mapping[str, Any], index: int, *, replace: bool) -> Write:

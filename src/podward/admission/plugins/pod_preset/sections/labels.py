@@ -12,7 +12,13 @@ from podward.admission.plugins.pod_preset.model import (
     Preset,
 )
 from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
-from podward.admission.plugins.pod_preset.sections.places import Place, joined, object_at
+from podward.admission.plugins.pod_preset.sections.places import (
+    Place,
+    asked,
+    joined,
+    object_at,
+    replaced_later,
+)
 from podward.admission.plugins.pod_preset.sections.whole import contradiction
 
 
@@ -21,7 +27,7 @@ class MetadataSection:
         self._name = name
 
     def proposals(self, preset: Preset, draft: Draft) -> Iterator[Proposal]:
-        for key, value in (preset.spec.get(self._name) or {}).items():
+        for key, value in (asked(preset, self._name) or {}).items():
             yield self._weigh(preset, draft, key, value)
 
     def _weigh(self, preset: Preset, draft: Draft, key: str, value: Any) -> Proposal:
@@ -40,6 +46,9 @@ class MetadataSection:
         if key not in there:
             return place.says("add", write=write, **values)
         if (existing or "") == (value or ""):
+            later = replaced_later(draft, place)
+            if later is not None:
+                return place.says("clash", *later, write=write, **values)
             return place.says("identical", **values)
         if draft.holder(path) is not None:
             return contradiction(place, preset, draft, path, **values)

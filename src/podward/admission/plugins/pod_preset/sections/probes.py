@@ -40,7 +40,7 @@ class ProbeSection:
             mode=wish.mode,
             wanted=wish.value,
             existing=existing,
-            same=canonical.probe(wish.value) == canonical.probe(existing),
+            same=canonical.same(wish.value, existing, canonical.probe),
             absent=existing is None,
             write=write,
             bar=self._bar(wish, preset, draft),

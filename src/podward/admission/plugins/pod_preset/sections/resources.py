@@ -15,18 +15,21 @@ from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
 from podward.admission.plugins.pod_preset.sections.places import Bar, Wish, object_at, wishes
 
 _GROUPS = ("requests", "limits")
+_BOUNDS = ("floor", "ceiling")
 Amounts = Mapping[str, Mapping[str, Decimal]]
 
 
 class ResourcesSection:
     def proposals(self, preset: Preset, draft: Draft) -> Iterator[Proposal]:
+        """Whole values before quantities: those of one entry may be what another moves."""
         for wish in wishes(preset, draft, "resources"):
             if isinstance(wish, Proposal):
                 yield wish
-            elif wish.mode in ("floor", "ceiling"):
-                yield from _weigh_quantities(wish, preset, draft)
-            elif any(wish.value.get(group) for group in _GROUPS):
+            elif wish.mode not in _BOUNDS and any(wish.value.get(group) for group in _GROUPS):
                 yield _weigh_whole(wish, preset, draft)
+        for wish in wishes(preset, draft, "resources"):
+            if isinstance(wish, Wish) and wish.mode in _BOUNDS:
+                yield from _weigh_quantities(wish, preset, draft)
 
 
 # ---- whole
@@ -47,8 +50,8 @@ def _weigh_whole(wish: Wish, preset: Preset, draft: Draft) -> Proposal:
         mode=wish.mode,
         wanted=wish.value,
         existing=existing,
-        same=canonical.resources(result) == canonical.resources(existing),
-        absent=not any(canonical.resources(existing).get(group) for group in _GROUPS),
+        same=canonical.same(result, existing, canonical.resources),
+        absent=not any((existing or {}).get(group) for group in _GROUPS),
         write=write,
         bar=_over(amounts),
         in_the_way=_broken(draft, wish, amounts),

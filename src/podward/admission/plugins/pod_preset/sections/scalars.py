@@ -10,7 +10,13 @@ from decimal import Decimal
 from podward.admission.plugins.pod_preset.model import Document, Preset
 from podward.admission.plugins.pod_preset.sections import demands, sleeps
 from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
-from podward.admission.plugins.pod_preset.sections.places import Place, Wish, object_at, wishes
+from podward.admission.plugins.pod_preset.sections.places import (
+    Place,
+    Wish,
+    asked,
+    object_at,
+    wishes,
+)
 
 _GRACE = Place(
     sleeps.GRACE_KEY, sleeps.GRACE_KEY, f"spec.{sleeps.GRACE}", sleeps.GRACE, sleeps.GRACE
@@ -23,7 +29,7 @@ class GracePeriodSection:
     """Before `lifecycle`, whose sleeps must fit into it."""
 
     def proposals(self, preset: Preset, draft: Draft) -> Iterator[Proposal]:
-        given = preset.spec.get(sleeps.GRACE) or {}
+        given = asked(preset, sleeps.GRACE) or {}
         wanted = given.get("value")
         if wanted is None:
             return

@@ -6,13 +6,20 @@ from typing import Any
 
 from podward.admission.plugins.pod_preset.model import Document, Preset
 from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
-from podward.admission.plugins.pod_preset.sections.places import Place, joined, list_at, object_at
+from podward.admission.plugins.pod_preset.sections.places import (
+    Place,
+    asked,
+    joined,
+    list_at,
+    object_at,
+    replaced_later,
+)
 from podward.admission.plugins.pod_preset.sections.whole import contradiction
 
 
 class TolerationSection:
     def proposals(self, preset: Preset, draft: Draft) -> Iterator[Proposal]:
-        for toleration in preset.spec.get("tolerations") or ():
+        for toleration in asked(preset, "tolerations") or ():
             yield _weigh(preset, draft, toleration)
 
 
@@ -38,6 +45,9 @@ def _weigh(preset: Preset, draft: Draft, wanted: Mapping[str, Any]) -> Proposal:
         return place.says("add", write=write, **values)
     seconds = wanted.get("tolerationSeconds")
     if any(there[i].get("tolerationSeconds") == seconds for i in alike):
+        later = replaced_later(draft, place)
+        if later is not None:
+            return place.says("clash", *later, write=write, **values)
         return place.says("identical", **values)
     if draft.holder(place.key) is not None:
         return contradiction(place, preset, draft, place.key, **values)
