@@ -27,7 +27,7 @@ from podward.machinery.selectors import LabelSelector
 _WRITTEN = ("add", "replace", "raise", "lower")
 
 
-def preset(name: str = "ops", on_conflict: OnConflict = "KeepPod", **spec: Any) -> Preset:
+def preset(name: str = "ops", on_conflict: OnConflict = "KeepPod", /, **spec: Any) -> Preset:
     return Preset(
         origin="namespaced",
         name=name,

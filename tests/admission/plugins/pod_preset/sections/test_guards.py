@@ -1,4 +1,4 @@
-"""Where a probe or a hook is not put, though a preset wants it there: never an invalid Pod (spec/podpreset.md R10)."""
+"""Where a probe or a hook is not put, though a preset says so: no invalid Pod (spec/podpreset.md R10)."""
 
 from typing import Any
 
@@ -50,7 +50,8 @@ def test_a_port_by_number_needs_no_declaration() -> None:
 @pytest.mark.parametrize("section", [*PROBES, "postStart", "preStop"])
 def test_a_command_goes_only_into_containers_chosen_by_image(section: str) -> None:
     name, value = (section, EXEC) if section in PROBES else ("lifecycle", {section: EXEC})
-    for match in (None, {}, {"names": ["*"]}, {"images": []}):
+    matches: list[Any] = [None, {}, {"names": ["*"]}, {"images": []}]
+    for match in matches:
         reason, text = refused({}, match, name, value)
         assert (reason, "match.images" in text) == ("execNotOptedIn", True)
     result = admitted(pod({}), preset(**into({"images": ["i:*"]}, **{name: {"value": value}})))
@@ -156,6 +157,14 @@ def test_a_grace_that_was_too_short_stays_so_when_a_later_preset_has_changed_the
     assert once.verdicts[0][1:] == ("skip", "shorterThanSleep")
     assert once.container()["lifecycle"]["preStop"]["sleep"]["seconds"] == 5
     assert admitted(once.pod, *presets).pod == once.pod
+
+
+def test_nor_when_the_preset_itself_has_changed_it_afterwards() -> None:
+    grace = {"mode": "override", "value": 10}
+    one = preset(terminationGracePeriodSeconds=grace, **into(**hooks_of(5)))
+    once = admitted(pod({"lifecycle": {"preStop": {"sleep": {"seconds": 20}}}}), one).pod
+    assert "terminationGracePeriodSeconds" not in once["spec"]
+    assert admitted(once, one).pod == once
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Laws of all sections together, on Pods and presets by dice (spec/podpreset.md 7: L1, L10; 10.2: never invalid)."""
+"""Laws of all sections together, on Pods and presets by dice (spec/podpreset.md 7 L1, L10, and R10)."""
 
 from typing import Any
 

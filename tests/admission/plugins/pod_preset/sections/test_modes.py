@@ -254,29 +254,29 @@ def test_two_presets_on_one_number(
 # ---- quantities
 
 
+def cpu(request: str = "", limit: str = "") -> Any:
+    given = {"requests": request, "limits": limit}
+    return {group: {"cpu": amount} for group, amount in given.items() if amount}
+
+
 @pytest.mark.parametrize(
     ("mode", "there", "wanted", "left"),
     [
-        ("floor", {"requests": {"cpu": "50m"}}, {"requests": {"cpu": "0.1"}}, {"requests": {"cpu": "0.1"}}),
-        ("floor", {"requests": {"cpu": "0.1"}}, {"requests": {"cpu": "100m"}}, {"requests": {"cpu": "0.1"}}),
-        ("floor", {"requests": {"cpu": "1"}}, {"requests": {"cpu": "100m"}}, {"requests": {"cpu": "1"}}),
-        ("ceiling", {"limits": {"memory": "2Gi"}, "requests": {"memory": "1Mi"}},
-         {"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Mi"}}),
+        ("floor", cpu("50m"), cpu("0.1"), cpu("0.1")),
+        ("floor", cpu("0.1"), cpu("100m"), cpu("0.1")),
+        ("floor", cpu("1"), cpu("100m"), cpu("1")),
+        ("ceiling", cpu("1m", "2"), cpu(limit="1"), cpu("1m", "1")),
         # Only what is given on both sides is moved.
-        ("floor", {"requests": {"memory": "1Mi"}}, {"requests": {"cpu": "1"}}, {"requests": {"memory": "1Mi"}}),
-        ("floor", None, {"requests": {"cpu": "1"}}, None),
+        ("floor", {"requests": {"memory": "1Mi"}}, cpu("1"), {"requests": {"memory": "1Mi"}}),
+        ("floor", None, cpu("1"), None),
         # A limit alone is a request, too: the server says so before anybody else sees it.
-        ("ceiling", {"limits": {"cpu": "2"}}, {"requests": {"cpu": "1"}},
-         {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}),
-        ("floor", {"limits": {"cpu": "1"}}, {"limits": {"cpu": "2"}},
-         {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}),
+        ("ceiling", cpu(limit="2"), cpu("1"), cpu("1", "2")),
+        ("floor", cpu(limit="1"), cpu(limit="2"), cpu("1", "2")),
         # Both sides of one resource move together.
-        ("floor", {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}},
-         {"requests": {"cpu": "2"}, "limits": {"cpu": "2"}}, {"limits": {"cpu": "2"}, "requests": {"cpu": "2"}}),
-        ("ceiling", {"limits": {"cpu": "2"}, "requests": {"cpu": "2"}},
-         {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}, {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}),
+        ("floor", cpu("1", "1"), cpu("2", "2"), cpu("2", "2")),
+        ("ceiling", cpu("2", "2"), cpu("1", "1"), cpu("1", "1")),
     ],
-)  # fmt: skip
+)
 def test_quantities_are_raised_and_lowered_one_by_one(
     mode: str, there: Any, wanted: Any, left: Any
 ) -> None:
@@ -290,13 +290,13 @@ def test_quantities_are_raised_and_lowered_one_by_one(
 @pytest.mark.parametrize(
     ("mode", "there", "wanted", "reason"),
     [
-        ("floor", {"requests": {"cpu": "1"}, "limits": {"cpu": "1"}}, {"requests": {"cpu": "2"}}, "aboveLimit"),
-        ("floor", {"limits": {"cpu": "1"}}, {"requests": {"cpu": "2"}}, "aboveLimit"),
-        ("ceiling", {"requests": {"cpu": "1"}, "limits": {"cpu": "1"}}, {"limits": {"cpu": "500m"}}, "belowRequest"),
-        ("ceiling", {"limits": {"cpu": "1"}}, {"limits": {"cpu": "500m"}}, "belowRequest"),
-        ("override", {}, {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}, "aboveLimit"),
+        ("floor", cpu("1", "1"), cpu("2"), "aboveLimit"),
+        ("floor", cpu(limit="1"), cpu("2"), "aboveLimit"),
+        ("ceiling", cpu("1", "1"), cpu(limit="500m"), "belowRequest"),
+        ("ceiling", cpu(limit="1"), cpu(limit="500m"), "belowRequest"),
+        ("override", {}, cpu("2", "1"), "aboveLimit"),
     ],
-)  # fmt: skip
+)
 def test_no_request_is_left_above_its_limit(
     mode: str, there: Any, wanted: Any, reason: str
 ) -> None:

@@ -54,7 +54,7 @@ class GracePeriodSection:
             spelled=wanted,
             shown=shown,
             write=write,
-            late_bar=sleeps.too_short(wanted, preset, draft) if wanted < current else None,
+            late_bar=sleeps.too_short(wanted, draft) if wanted < current else None,
         )
 
 

@@ -43,27 +43,27 @@ def too_long(lifecycle: Mapping[str, Any] | None, preset: Preset, draft: Draft) 
     return None
 
 
-def too_short(grace: int, preset: Preset, draft: Draft) -> Bar | None:
-    """Why the Pod's grace period may not become this."""
-    for name, later, lifecycle in _hooks(preset, draft):
+def too_short(grace: int, draft: Draft) -> Bar | None:
+    """Why the Pod's grace period may not become this. A preset's own hooks come after it."""
+    for name, later, lifecycle in _hooks(draft):
         if longest(lifecycle) > grace:
             text = f"a hook of container {name} sleeps {longest(lifecycle)} s"
             return Bar("shorterThanSleep", text)
         if later:
-            text = f"the hooks of container {name} are those of {later}, which comes later"
+            text = f"a hook of container {name} slept too long before {later} replaced it"
             return Bar("shorterThanSleep", text)
     return None
 
 
 def _fitted(preset: Preset, draft: Draft) -> int:
     """What the grace period had room for when it was this preset's turn in the earlier admission."""
-    sleeps = [longest(lifecycle) for _, later, lifecycle in _hooks(preset, draft) if not later]
+    sleeps = [longest(lifecycle) for _, later, lifecycle in _hooks(draft, preset.id) if not later]
     return max(sleeps, default=-1)
 
 
-def _hooks(preset: Preset, draft: Draft) -> Iterator[tuple[str, str | None, Any]]:
-    """Of each container: its name, the preset to come that gave it its hooks, the hooks."""
+def _hooks(draft: Draft, own: str = "") -> Iterator[tuple[str, str | None, Any]]:
+    """Of each container: its name, the preset to come (other than `own`) that gave it its hooks, the hooks."""
     for ref in containers(draft.pod):
         key = f"{ref.key}/lifecycle"
-        later = earlier.put_later(draft.pod, draft.claims, key, preset.id)
+        later = earlier.put_later(draft.pod, draft.claims, key, own)
         yield ref.name, later, ref.of(draft.pod).get("lifecycle")
