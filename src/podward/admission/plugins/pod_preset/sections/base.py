@@ -52,8 +52,6 @@ class Draft:
     pod: Document
     """A copy of the engine's own; sections only read it."""
     author_labels: Mapping[str, str] = field(default_factory=dict)
-    to_come: Mapping[str, Preset] = field(default_factory=dict)
-    """`Preset.id` -> the preset, of those whose turn is still to come in this admission."""
     claims: dict[str, str] = field(default_factory=dict)
     """`Proposal.key` -> `Preset.id` of the preset whose value is there: put there, or found identical.
 
@@ -61,6 +59,8 @@ class Draft:
     is found identical, and claimed, in the second. Something there that is claimed by another preset and
     differs is a clash; something there that nobody claims is the author's.
     """
+    to_come: Mapping[str, Preset] = field(default_factory=dict)
+    """`Preset.id` -> the preset, of those whose turn is still to come in this admission."""
 
     def holder(self, key: str) -> str | None:
         return self.claims.get(key)
