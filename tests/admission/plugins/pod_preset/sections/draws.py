@@ -13,6 +13,11 @@ def some(**fields: Any) -> Documents:
     return st.fixed_dictionaries({}, optional=fields)
 
 
+def any_of(**fields: Any) -> Documents:
+    """An object with at least one of them, beside `match`."""
+    return some(**fields).filter(lambda drawn: any(drawn[n] for n in drawn if n != "match"))
+
+
 def of(mode: Any, value: Any) -> Documents:
     return st.fixed_dictionaries({"value": value}, optional={"mode": st.sampled_from(mode)})
 
@@ -118,16 +123,19 @@ matches = some(
     ports=st.sampled_from([["http"], [80]]),
     **{"class": st.sampled_from(["app", "init", "sidecar"])},
 )
-entries = some(
+entries = any_of(
     match=matches,
     startupProbe=of(WHOLE, probes),
     livenessProbe=of(WHOLE, probes),
     readinessProbe=of(WHOLE, probes),
     lifecycle=of(WHOLE, lifecycles),
-    resources=of([*WHOLE, "floor", "ceiling"], resources),
+    resources=of(
+        [*WHOLE, "floor", "ceiling"],
+        resources.filter(lambda drawn: any(drawn.get(g) for g in ("requests", "limits"))),
+    ),
     terminationMessagePolicy=of(WORD, policies),
 )
-specs = some(
+specs = any_of(
     includeJobs=st.booleans(),
     labels=texts,
     annotations=texts,

@@ -72,9 +72,9 @@ def stored(document: Document) -> Document:
 
 
 def _with_new_fields(sent: Any, made: Any) -> Any:
-    """A server that is newer than our Structs keeps its `newField`s."""
+    """A server that is newer than our Structs keeps what is `new`."""
     if isinstance(sent, dict) and isinstance(made, dict):
-        new = {name: value for name, value in sent.items() if name == "newField"}
+        new = {name: value for name, value in sent.items() if name in ("new", "newField")}
         return {name: _with_new_fields(sent.get(name), below) for name, below in made.items()} | new
     if isinstance(sent, list) and isinstance(made, list):
         return [_with_new_fields(s, m) for s, m in zip(sent, made, strict=True)]
