@@ -206,3 +206,63 @@ def test_a_sidecar_whose_hook_sleeps_too_long_is_left_out() -> None:
     result = admitted(before, preset(sidecars=[PROXY | hooks]))
     assert (result.only.verdict, result.only.reason) == ("skip", "longerThanGrace")
     assert result.pod == before
+
+
+def test_false_is_a_word_where_absent_leaves_it_to_others() -> None:
+    locked = PROXY | {"securityContext": {"allowPrivilegeEscalation": False}}
+    before = pod(initContainers=[PROXY | {"restartPolicy": "Always"}])
+    assert admitted(before, preset(sidecars=[locked])).only.verdict == "clash"
+
+
+def test_a_sidecar_is_no_init_container_that_ends() -> None:
+    before = pod(initContainers=[AUTHORS | {"restartPolicy": "Always"}])
+    assert admitted(before, preset(initContainers=init("own"))).only.verdict == "clash"
+
+
+def test_a_webhook_may_rewrite_what_was_injected() -> None:
+    """A registry mirror does so with images; the provenance still says whose it is."""
+    one = preset("ops", "Override", sidecars=[PROXY])
+    once = admitted(pod(), one).pod
+    once["spec"]["initContainers"][0]["image"] = "mirror/envoy:1"
+    assert admitted(once, one).pod == once
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({"initContainers": [PROXY | {"restartPolicy": "Always", "image": "mine"}]},
+         {"sidecars": [PROXY]}),
+        ({"tolerations": [{"key": "a", "tolerationSeconds": 1}]},
+         {"tolerations": [{"key": "a", "tolerationSeconds": 2}]}),
+        ({}, {"labels": {"a": "1"}}),
+        ({}, {"annotations": {"a": "1"}}),
+    ],
+    ids=["a container", "a toleration", "a label", "an annotation"],
+)  # fmt: skip
+def test_a_preset_that_was_left_out_stays_out_when_a_later_one_replaced_what_it_clashed_with(
+    spec: Any, wanted: Any
+) -> None:
+    presets = [
+        preset("p0", "SkipPreset", **wanted, terminationGracePeriodSeconds={"value": 60}),
+        preset("p1", "Override", **wanted),
+    ]
+    before = pod(**spec)
+    before["metadata"] |= {"labels": {"a": "2"}, "annotations": {"a": "2"}}
+    once = admitted(before, *presets)
+    assert [(name, holder) for name, _, holder in once.conflicts] == [("p0", None), ("p1", None)]
+    again = admitted(stored(once.pod), *presets)
+    assert again.pod == stored(once.pod)
+    assert again.pod["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_a_name_that_a_later_preset_took_is_no_clash_of_the_one_that_had_to_leave_it() -> None:
+    hooks = {"lifecycle": {"preStop": {"sleep": {"seconds": 40}}}}
+    presets = [
+        preset("p0", "SkipPreset", sidecars=[PROXY | hooks], labels={"a": "1"}),
+        preset("p1", sidecars=[PROXY]),
+    ]
+    once = admitted(pod(), *presets).pod
+    again = admitted(once, *presets)
+    assert again.pod == once
+    assert again.conflicts == []
+    assert ("spec.initContainers[proxy]", "skip", "laterPreset") in again.verdicts

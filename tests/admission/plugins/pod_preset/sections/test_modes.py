@@ -355,3 +355,15 @@ def test_a_preset_of_old_has_none_of_these_sections() -> None:
             "affinity": {"value": NODE}, **into(livenessProbe={"value": HTTP})}  # fmt: skip
     result = admitted(pod(), replace(preset(**spec), origin="settings"))
     assert result.told == []
+
+
+@pytest.mark.parametrize("name", ["namespaceSelector", "labelSelector"])
+def test_an_empty_selector_is_everything_and_none_is_nothing(name: str) -> None:
+    def affinity(term: Any) -> Any:
+        terms = [{"topologyKey": "zone", **term}]
+        return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+    for there, verdict in [({name: {}}, "identical"), ({}, "keep"), ({name: None}, "keep")]:
+        before = pod(affinity=affinity(there))
+        result = admitted(before, preset(affinity={"value": affinity({name: {}})}))
+        assert result.only.verdict == verdict
