@@ -16,6 +16,7 @@ from podward.machinery.http_client import (
     IDEMPOTENCY_HEADER,
     HttpFailure,
     HttpStatusFailure,
+    HttpTimeout,
     SystemHttpClient,
     TlsOptions,
 )
@@ -177,7 +178,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         loop = asyncio.get_running_loop()
         async with serving(silence) as server, a_client() as client:
             began = loop.time()
-            with pytest.raises(HttpFailure, match=r"^no answer within 0\.2 s$"):
+            with pytest.raises(HttpTimeout, match=r"^no answer within 0\.2 s$"):
                 await client.request("GET", server.url(), timeout=0.2)
             return loop.time() - began
 

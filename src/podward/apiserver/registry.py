@@ -95,6 +95,10 @@ class CurrentObjects:
         self._store = store
         self._scheme = scheme
         self._cache = cache
+        self._prefixes = {row.type: Registry.prefix(row) for row in scheme}
+
+    def version(self, kind: type[Any]) -> int:
+        return self._store.last_change(self._prefixes[kind])
 
     async def get(self, kind: type[T], name: str, namespace: str = "") -> T | None:
         resource = self._scheme.of_type(kind)

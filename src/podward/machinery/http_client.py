@@ -26,6 +26,10 @@ class HttpFailure(Exception):
     """No answer: refused, not resolved, TLS did not agree, or it took too long. The text says which."""
 
 
+class HttpTimeout(HttpFailure):
+    """It took too long."""
+
+
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
     """How to know the server, and how to be known."""
@@ -127,7 +131,7 @@ class SystemHttpClient:
                 finally:
                     pool.busy -= 1
         except TimeoutError:
-            raise HttpFailure(f"no answer within {timeout:g} s") from None
+            raise HttpTimeout(f"no answer within {timeout:g} s") from None
         except Exception as error:
             raise _failure(error) from error
 
@@ -258,7 +262,7 @@ def _failure(error: Exception) -> Exception:
 
     match error:
         case TimeoutError():
-            return HttpFailure("no connection within 30 s")
+            return HttpTimeout("no connection within 30 s")
         case aiohttp.ClientConnectorCertificateError():
             return HttpFailure(_tls_words(error.certificate_error))
         case aiohttp.ClientConnectorSSLError():
