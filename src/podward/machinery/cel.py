@@ -64,7 +64,8 @@ class Expression:
         except KeyError as error:
             raise CelError(f"no such key: {error.args[0]}") from None
         except Exception as error:
-            raise CelError(_first_line(error)) from None
+            # The library explains at length; its first sentence is the error.
+            raise CelError(_first_line(error).partition(". ")[0]) from None
 
 
 def compile_expression(source: str, variables: Collection[str]) -> Expression:
