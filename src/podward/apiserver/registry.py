@@ -26,6 +26,7 @@ from podward.apiserver.strategies.node import NodeStrategy
 from podward.apiserver.strategies.pod import PodStrategy
 from podward.apiserver.strategies.pod_preset import PodPresetStrategy, SettingsPodPresetStrategy
 from podward.apiserver.strategies.secret import SecretStrategy
+from podward.apiserver.strategies.webhook_configuration import WebhookConfigurationStrategy
 from podward.apiserver.strategy import (
     Marked,
     Removed,
@@ -46,6 +47,8 @@ _STRATEGIES: Final[Mapping[str, Strategy]] = {
     "podpresets.settings.k8s.io": SettingsPodPresetStrategy(),
     "podpresets.podward.dev": PodPresetStrategy(),
     "clusterpodpresets.podward.dev": PodPresetStrategy(),
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": WebhookConfigurationStrategy(),
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": WebhookConfigurationStrategy(),
 }
 _PLAIN: Final = Strategy()
 _RETRIES: Final = 100
@@ -258,7 +261,7 @@ class Registry:
             new = await self._admit(asked, new, old)
             validate_update(new, old, resource)
         await self._review(asked, new, old)
-        if strategy.tracks_generation and new.spec != old.spec:
+        if strategy.tracks_generation and strategy.desired(new) != strategy.desired(old):
             new = with_metadata(new, generation=(metadata_of(old).generation or 0) + 1)
         return new
 
