@@ -10,7 +10,7 @@ import pytest
 from lightkube.models import core_v1, meta_v1
 from tests.client.support import Api, started
 
-from podward.admission.base import AdmissionPlugin, AdmissionRequest, Operation
+from podward.admission.base import AdmissionPlugin, AdmissionRequest, NoObjects, Operation
 from podward.admission.plugins.pod_preset.model import (
     Conflict,
     Document,
@@ -133,7 +133,7 @@ def test_without_presets_the_engine_is_not_asked() -> None:
 def test_only_the_creation_of_a_pod_is_its_business(
     operation: Operation, subresource: str, kind: type[Any]
 ) -> None:
-    class Forbidden:
+    class Forbidden(NoObjects):
         async def get(self, *_: Any) -> Any:
             raise AssertionError("nothing is looked up")
 
@@ -238,7 +238,7 @@ def test_what_was_put_in_is_completed_and_the_rest_of_the_chain_goes_on() -> Non
 
 
 def test_an_untouched_pod_is_the_very_object_that_came() -> None:
-    class One:
+    class One(NoObjects):
         async def get(self, kind: Any, name: str, namespace: str = "") -> Any:
             return None
 

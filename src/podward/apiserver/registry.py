@@ -7,11 +7,11 @@ wrote in between.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
-from lightkube.models import meta_v1
+from lightkube.models import core_v1, meta_v1
 
 from podward.admission.base import AdmissionRequest, Operation
 from podward.admission.chain import AdmissionChain
@@ -70,6 +70,8 @@ class WriteOptions:
     identity: Identity = SYSTEM
     dry_run: bool = False
     subresource: str = ""
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    """What the client said of it in so many words, as a document: admission shows it to webhooks."""
     warnings: list[str] = field(default_factory=list)
     """What the author is to be told beside the answer: added while the write is prepared."""
 
@@ -161,10 +163,11 @@ class Registry:
         if resource.namespaced:
             obj = _in_namespace(obj, namespace)
             await self._require_namespace(resource, namespace, metadata_of(obj))
-        obj = self._named(obj, resource)
         obj = set_defaults(obj)
         asked = _Asked("CREATE", resource, namespace, metadata_of(obj).name or "", options)
         obj = await self._admit(asked, obj, None)
+        obj = self._named(obj, resource)
+        asked = replace(asked, name=metadata_of(obj).name or "")
         strategy = self.strategy(resource)
         obj = self._stamped(strategy.prepare_for_create(obj), resource)
         validate_create(obj, resource)
@@ -195,7 +198,8 @@ class Registry:
         writer left; if it sets another one, that is a conflict (409).
         """
         key = self.key(resource, namespace, name)
-        asked = _Asked("UPDATE", resource, namespace, name, options)
+        operation: Operation = "CREATE" if options.subresource == "binding" else "UPDATE"
+        asked = _Asked(operation, resource, namespace, name, options)
         told = len(options.warnings)
         for _ in range(_RETRIES):
             del options.warnings[told:]  # of a try that came to nothing
@@ -224,6 +228,7 @@ class Registry:
         """The object in its last form, and whether it is gone now."""
         key = self.key(resource, namespace, name)
         strategy = self.strategy(resource)
+        options = replace(options, sent=msgspec.to_builtins(delete_options))
         asked = _Asked("DELETE", resource, namespace, name, options)
         told = len(options.warnings)
         for _ in range(_RETRIES):
@@ -231,6 +236,7 @@ class Registry:
             record = await self.record(resource, namespace, name)
             old = self.cache.decode(record, resource)
             _check_preconditions(resource, old, delete_options.preconditions)
+            await self._admission.mutate(self._admission_request(asked, None, old))
             await self._review(asked, None, old)
             outcome = strategy.delete(old, delete_options.gracePeriodSeconds, self.clock.now())
             removed = isinstance(outcome, Removed)
@@ -245,25 +251,52 @@ class Registry:
                 continue
         raise errors.conflict(resource, name, _MODIFIED)
 
+    async def connect(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        document: dict[str, Any],
+        options: WriteOptions,
+    ) -> dict[str, Any]:
+        """What admission makes of a connection to `options.subresource`; `document` says what it is for."""
+        asked = _Asked("CONNECT", resource, namespace, name, options)
+        made: dict[str, Any] = await self._admit(asked, document, None)
+        await self._review(asked, made, None)
+        return made
+
     async def _prepared_update(self, asked: "_Asked", new: Any, old: Any) -> Any:
         resource, options = asked.resource, asked.options
         strategy = self.strategy(resource)
         if options.subresource == "status":
-            new = strategy.prepare_for_status_update(new, old)
-            new = await self._admit(asked, new, old)
+            new = await self._prepared(asked, new, old, strategy.prepare_for_status_update)
             validate_status_update(new, old, resource)
         elif options.subresource == "finalize":
             new = msgspec.structs.replace(old, spec=new.spec)
-        elif options.subresource != "binding":  # a binding is made by the server itself
+        elif (
+            options.subresource == "binding"
+        ):  # what is reviewed is what came: it makes the Pod's change
+            await self._review(asked, _binding(new), None)
+            return new
+        else:
             new = set_defaults(new)
             options.warnings.extend(strategy.warnings_for_update(new, old))
-            new = strategy.prepare_for_update(new, old)
-            new = await self._admit(asked, new, old)
+            new = await self._prepared(asked, new, old, strategy.prepare_for_update)
             validate_update(new, old, resource)
         await self._review(asked, new, old)
         if strategy.tracks_generation and strategy.desired(new) != strategy.desired(old):
             new = with_metadata(new, generation=(metadata_of(old).generation or 0) + 1)
         return new
+
+    async def _prepared(
+        self, asked: "_Asked", new: Any, old: Any, prepare: Callable[[Any, Any], Any]
+    ) -> Any:
+        """`new` without what no client may change, whether it or admission did."""
+        new = prepare(new, old)
+        admitted = await self._admit(asked, new, old)
+        if admitted is new:
+            return new
+        return prepare(_keep_identity(admitted, old, asked.resource), old)
 
     async def _put(self, resource: Resource, key: str, obj: Any, expected: int) -> Any:
         record = await self.store.put(
@@ -278,7 +311,12 @@ class Registry:
         return _at(obj, record.revision)
 
     async def _admit(self, asked: "_Asked", obj: Any, old: Any) -> Any:
-        return await self._admission.mutate(self._admission_request(asked, obj, old))
+        admitted = await self._admission.mutate(self._admission_request(asked, obj, old))
+        if admitted is not obj and old is None and asked.operation == "CREATE":
+            return (
+                _in_namespace(admitted, asked.namespace) if asked.resource.namespaced else admitted
+            )
+        return admitted
 
     async def _review(self, asked: "_Asked", obj: Any, old: Any) -> None:
         await self._admission.validate(self._admission_request(asked, obj, old))
@@ -298,6 +336,7 @@ class Registry:
             dry_run=options.dry_run,
             warnings=options.warnings,
             objects=self._objects,
+            options=options.sent,
         )
 
     async def _require_namespace(
@@ -343,6 +382,15 @@ class _Asked:
     namespace: str
     name: str
     options: WriteOptions
+
+
+def _binding(pod: Any) -> core_v1.Binding:
+    """What a client sent to bring `pod` to its node."""
+    metadata = metadata_of(pod)
+    return core_v1.Binding(
+        metadata=meta_v1.ObjectMeta(name=metadata.name, namespace=metadata.namespace),
+        target=core_v1.ObjectReference(kind="Node", name=pod.spec.nodeName),
+    )
 
 
 def _at(obj: Any, revision: int) -> Any:
