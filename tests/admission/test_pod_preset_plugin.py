@@ -137,7 +137,7 @@ def test_only_the_creation_of_a_pod_is_its_business(
         async def get(self, *_: Any) -> Any:
             raise AssertionError("nothing is looked up")
 
-        list = get
+        list = get  # type: ignore[assignment]
 
     given = pod() if kind is core_v1.Pod else core_v1.ConfigMap(metadata=meta())
     request = AdmissionRequest(
