@@ -27,7 +27,9 @@ from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.scheme import SCHEME
 from podward.client.base import ApiError
 from podward.cluster import admission_order
+from podward.machinery.entropy import Entropy
 from podward.machinery.selectors import LabelSelector
+from podward.simulate.outside import NobodyOutside
 from podward.simulate.virtual_loop import run
 
 PROBLEM = Conflict(
@@ -383,8 +385,10 @@ def test_one_that_is_stored_already_may_be_let_go_and_not_kept(leaving: bool) ->
 
 def test_presets_come_before_the_account_as_they_did_in_kubernetes() -> None:
     def order(mode: Any) -> list[str]:
-        return [type(plugin).__name__ for plugin in admission_order(mode, lambda notice: None)]
+        plugins = admission_order(mode, lambda notice: None, NobodyOutside(), Entropy(1))
+        return [type(plugin).__name__ for plugin in plugins]
 
     rest = ["ServiceAccount", "Priority", "DefaultTolerationSeconds"]
+    rest += ["MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
     assert order("safe") == order("compat") == ["PodPreset", *rest]
     assert order("off") == rest
