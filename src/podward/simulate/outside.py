@@ -5,6 +5,7 @@ from typing import Final
 
 from podward.machinery.http_client import HttpAnswer, HttpFailure, TlsOptions
 
+_ANY: Final = TlsOptions()
 _NOBODY: Final = "webhooks cannot be reached in a simulation"
 
 
@@ -19,7 +20,7 @@ class NobodyOutside:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         timeout: float = 30.0,
-        tls: TlsOptions = TlsOptions(),
+        tls: TlsOptions = _ANY,
     ) -> HttpAnswer:
         raise HttpFailure(_NOBODY)
 
@@ -28,7 +29,7 @@ class NobodyOutside:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        tls: TlsOptions = TlsOptions(),
+        tls: TlsOptions = _ANY,
     ) -> AsyncIterator[bytes]:
         raise HttpFailure(_NOBODY)
         yield b""
