@@ -17,7 +17,13 @@ from podward.admission.plugins.admission_webhooks import (
 from podward.apiserver.app import ApiServer
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
-from podward.machinery.http_client import HttpAnswer, HttpFailure, HttpTimeout, TlsOptions
+from podward.machinery.http_client import (
+    HttpAnswer,
+    HttpClient,
+    HttpFailure,
+    HttpTimeout,
+    TlsOptions,
+)
 from podward.store.memory import MemoryStore
 
 Json = dict[str, Any]
@@ -132,7 +138,7 @@ class Outside:
 
 
 async def serving(
-    outside: Outside, plugins: Sequence[AdmissionPlugin] = (), store: MemoryStore | None = None
+    outside: HttpClient, plugins: Sequence[AdmissionPlugin] = (), store: MemoryStore | None = None
 ) -> Caller:
     """An API server whose chain is `plugins` and the two that ask webhooks."""
     dice = Entropy(7)
