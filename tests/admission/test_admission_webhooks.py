@@ -32,6 +32,7 @@ from podward.api.scheme import SCHEME
 from podward.apiserver.registry import WriteOptions
 from podward.machinery.http_client import HttpAnswer
 from podward.simulate.virtual_loop import run
+from podward.store.memory import MemoryStore
 
 MERGE = {"content-type": "application/merge-patch+json"}
 DENIED = 'admission webhook "{}.example.org" denied the request: {}'
@@ -801,5 +802,50 @@ def test_without_a_configuration_nothing_is_read_or_written_for_it() -> None:
             got = await api("PATCH", f"{PODS}/web/status", body, headers=MERGE)
             assert json.loads(got.body)["status"]["message"] == str(i)
         assert listed == []
+
+    run(main())
+
+
+# ---- what no webhook may stop
+
+
+def test_a_server_starts_though_a_webhook_that_wants_everything_is_gone() -> None:
+    """Else its configuration could never be removed."""
+
+    async def main() -> None:
+        store = MemoryStore()
+        before = await serving(Outside(a=failing()), store=store)
+        await before("DELETE", "/api/v1/namespaces/default/serviceaccounts/default")
+        for path in (MUTATING, VALIDATING):
+            await configure(before, "x", webhook("a", rules=[rule("*/*", group="*")]), path=path)
+        api = await serving(Outside(a=failing()), store=store)
+        assert (
+            await api("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+        ).status == 200
+        assert (await refused(api))[0] == 500
+        for path in (MUTATING, VALIDATING):
+            assert (await api("DELETE", f"{path}/x")).status == 200
+        await created(api)
+
+    run(main())
+
+
+def test_old_events_go_without_anybody_being_asked() -> None:
+    async def main() -> None:
+        outside = Outside(a=failing())
+        api = await serving(outside)
+        event = {
+            "metadata": {"name": "e"},
+            "involvedObject": {"kind": "Pod", "name": "web", "namespace": "default"},
+            "lastTimestamp": "2026-01-01T00:00:00Z",
+        }
+        events = "/api/v1/namespaces/default/events"
+        assert (await api("POST", events, event)).status == 201
+        await configure(api, "x", webhook("a", rules=[rule("*/*", group="*")]))
+        sweeping = asyncio.create_task(api.server.run_event_ttl())
+        await asyncio.sleep(2 * 3600)
+        sweeping.cancel()
+        assert (await api("GET", events)).json["items"] == []
+        assert outside.asked == []
 
     run(main())

@@ -204,4 +204,6 @@ class Index:
 
 def _collection(key: str) -> str:
     """`/registry/core/pods/` of `/registry/core/pods/default/web`."""
-    return "/".join(key.split("/", 4)[:4]) + "/"
+    group = key.find("/", 1) + 1
+    plural = key.find("/", group) + 1
+    return key[: key.find("/", plural) + 1]

@@ -19,7 +19,7 @@ def write_options(request: Request, subresource: str = "") -> WriteOptions:
     sent: dict[str, Any] = {name: request.query[name] for name in _SENT if request.query.get(name)}
     if "All" in dry_run:
         sent["dryRun"] = ["All"]
-    return WriteOptions(request.identity, "All" in dry_run, subresource, sent)
+    return WriteOptions(request.identity, "All" in dry_run, subresource, sent=sent)
 
 
 def field_validation(request: Request) -> FieldValidation:
