@@ -28,6 +28,7 @@ from tests.admission.webhook_support import (
 from tests.apiserver.support import PODS, Caller, pod
 
 from podward.admission.base import AdmissionPlugin, AdmissionRequest
+from podward.admission.plugins.pod_preset.plugin import PodPreset
 from podward.api.scheme import SCHEME
 from podward.apiserver.registry import WriteOptions
 from podward.machinery.http_client import HttpAnswer
@@ -667,6 +668,24 @@ def test_a_container_that_a_webhook_brings_gets_what_the_plug_ins_give() -> None
         assert (proxy["name"], proxy["env"]) == ("proxy", [{"name": "TZ", "value": "UTC"}])
         assert presets.calls == 2
         assert outside.hosts == ["a"]  # reinvocationPolicy Never
+
+    run(main())
+
+
+def test_a_container_that_a_webhook_brings_is_preset_too() -> None:
+    """The same with the preset engine: spec/podpreset.md W09."""
+
+    async def main() -> None:
+        api = await serving(Outside(a=sidecar), [PodPreset()])
+        await configure(api, "x", webhook("a"))
+        preset = {"metadata": {"name": "cal"}, "spec": {"env": [{"name": "TZ", "value": "UTC"}]}}
+        presets = "/apis/settings.k8s.io/v1alpha1/namespaces/default/podpresets"
+        assert (await api("POST", presets, preset)).status == 201
+        made = await created(api)
+        environments = {c["name"]: c["env"] for c in made["spec"]["containers"]}
+        zone = [{"name": "TZ", "value": "UTC"}]
+        assert environments == {"app": zone, "proxy": zone}
+        assert "podpreset.admission.kubernetes.io/podpreset-cal" in made["metadata"]["annotations"]
 
     run(main())
 
