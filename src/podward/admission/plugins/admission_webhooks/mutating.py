@@ -36,15 +36,14 @@ class _Memory:
     """Of the first round, for the second."""
 
     asked: set[str] = field(default_factory=set)
-    """Webhooks that may be asked again, and have seen the object as it is now."""
+    """Webhooks that may be asked again, if somebody changes the object."""
     again: set[str] = field(default_factory=set)
-    """Those that have not."""
+    """Those of them after which somebody did."""
     left: bytes | None = None
     """The object as the last webhook left it."""
 
     def changed(self) -> None:
         self.again |= self.asked
-        self.asked.clear()
 
 
 class MutatingAdmissionWebhook(AdmissionPlugin):
