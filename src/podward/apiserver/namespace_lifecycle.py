@@ -50,7 +50,7 @@ class NamespaceLifecycle:
             return
         namespace = self._registry.cache.decode(found, self._namespaces)
         if metadata_of(namespace).deletionTimestamp is None:
-            await ensure_default_service_account(self._registry, name)
+            await ensure_default_service_account(self._registry, name, WriteOptions())
             return
         left = 0
         for resource in self._registry.scheme:
