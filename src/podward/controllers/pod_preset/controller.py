@@ -1,0 +1,271 @@
+"""Writes the status of presets (spec/podpreset.md R16): watches, and what `status.py` says when things settle.
+
+Signals only enqueue: a preset that changed, a Pod that came, changed its labels or went, an admission that
+told of itself. What is written is what `status.py` makes of all that is known then, and only if it differs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+from lightkube.models import meta_v1
+
+from podward.admission.plugins.pod_preset.model import Document, InvalidPreset, Notice, Preset
+from podward.admission.plugins.pod_preset.parse import preset_of
+from podward.api import codec
+from podward.api.kinds.podward_v1alpha1 import ClusterPodPreset, PodPreset, PodPresetStatus
+from podward.client.base import ApiError, Client, TransportError
+from podward.client.informer import Informer
+from podward.controllers.pod_preset.population import Population
+from podward.controllers.pod_preset.settling_queue import SettlingQueue
+from podward.controllers.pod_preset.status import (
+    Admission,
+    PodFacts,
+    PresetKey,
+    Seen,
+    admissions_of,
+    carries,
+    chosen,
+    status_of,
+    status_of_invalid,
+)
+from podward.machinery.clock import Clock
+from podward.machinery.entropy import Entropy
+from podward.machinery.metrics import Family
+
+SETTLE_SECONDS: Final = 0.1
+EVERY_SECONDS: Final = 1.0
+"""Between two writes of one status, however many Pods come."""
+RETRY_SECONDS: Final = 5.0
+"""After the server refused a status or could not be reached."""
+_ADMISSIONS_LIMIT: Final = 4096
+
+Stored = PodPreset | ClusterPodPreset
+Change = Literal["ADDED", "MODIFIED", "DELETED"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A preset as it is stored, and as it was read."""
+
+    stored: Stored
+    preset: Preset | InvalidPreset
+
+    @property
+    def meta(self) -> meta_v1.ObjectMeta:
+        return self.stored.metadata or meta_v1.ObjectMeta()
+
+
+class PresetController:
+    """`observe` may be called at any time; statuses are written while `run` runs, by one of all that share
+    the presets: the one whose `is_leader` says so. Who becomes it calls `resync`, or only then runs."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        count_pods: bool = True,
+        is_leader: Callable[[], bool] = lambda: True,
+        as_it_came: Callable[[Document], Document] = lambda pod: pod,
+    ) -> None:
+        """`count_pods`: watch Pods, which takes the right to; without it a status has no numbers.
+
+        `as_it_came`: see `Seen`.
+        """
+        self._client = client
+        self._clock = clock
+        self._entropy = entropy
+        self._is_leader = is_leader
+        self._as_it_came = as_it_came
+        self._entries: dict[PresetKey, _Entry] = {}
+        self._admissions: dict[PresetKey, Admission] = {}
+        self._queue: SettlingQueue[PresetKey] = SettlingQueue(
+            settle=SETTLE_SECONDS, every=EVERY_SECONDS
+        )
+        self._population = Population(
+            client, clock, entropy, count_pods=count_pods,
+            pod_changed=self._pod_changed, others_changed=self.resync,
+        )  # fmt: skip
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Until cancelled; it may be run again then."""
+        self._entries.clear()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._watch(PodPreset))
+                tasks.create_task(self._watch(ClusterPodPreset))
+                tasks.create_task(self._write_forever())
+        finally:
+            self._tasks = None
+            self._population.stop()
+            self._queue.close()
+
+    def observe(self, notice: Notice) -> None:
+        """An admission that was no dry run."""
+        for key, admission in admissions_of(notice).items():
+            self._admissions.pop(key, None)
+            self._admissions[key] = admission
+            if key in self._entries:
+                self._queue.add(key)
+        # A preset may be heard of here before it is by the watch, or be gone already.
+        while len(self._admissions) > _ADMISSIONS_LIMIT:
+            del self._admissions[next(iter(self._admissions))]
+
+    def resync(self) -> None:
+        """Look at every preset again."""
+        for key in self._entries:
+            self._queue.add(key)
+
+    async def families(self) -> list[Family]:
+        """The numbers in the statuses that are known, to be alerted on."""
+        pods: dict[tuple[str, ...], float] = {}
+        for key, entry in self._entries.items():
+            status = entry.stored.status
+            if status is None or isinstance(entry.preset, InvalidPreset):
+                continue
+            for state in ("matched", "current", "stale"):
+                number = getattr(status, f"{state}Pods")
+                if number is not None:
+                    pods[key.namespace, entry.preset.id, state] = float(number)
+        return [
+            Family(
+                "podward_pod_preset_pods",
+                "Pods that a preset matches, that carry it as it is now, that do not.",
+                "gauge",
+                ("namespace", "preset", "state"),
+                pods,
+            )
+        ]
+
+    # ---- what is heard
+
+    async def _watch(self, kind: type[Any]) -> None:
+        informer = Informer[Any](
+            self._client, kind, bookmarks=False, clock=self._clock, entropy=self._entropy
+        )
+        await informer.run(self._preset_changed)
+
+    def _preset_changed(self, change: Change, stored: Stored) -> None:
+        meta = stored.metadata or meta_v1.ObjectMeta()
+        key = PresetKey(
+            "cluster" if isinstance(stored, ClusterPodPreset) else "namespaced",
+            meta.namespace or "",
+            meta.name or "",
+        )
+        if change == "DELETED":
+            self._entries.pop(key, None)
+            self._admissions.pop(key, None)
+            self._queue.forget(key)
+        else:
+            known = self._entries.get(key)
+            if known is not None and known.meta.resourceVersion == meta.resourceVersion:
+                return  # our own write, heard of again
+            self._entries[key] = _Entry(stored, _read(stored, key.namespace))
+            self._queue.add(key)
+        self._watch_others()
+
+    def _watch_others(self) -> None:
+        if bool(self._entries) == self._population.watching:
+            return
+        if self._entries:
+            assert self._tasks is not None, "presets are heard of only in run"
+            self._population.start(self._tasks)
+        else:
+            self._population.stop()
+
+    def _pod_changed(self, before: PodFacts | None, after: PodFacts | None) -> None:
+        if not self._population.ready:
+            return  # all will be looked at when all have come
+        for key, entry in self._entries.items():
+            preset = entry.preset
+            if (
+                key not in self._queue
+                and isinstance(preset, Preset)
+                and (self._concerns(preset, before) or self._concerns(preset, after))
+            ):
+                self._queue.add(key)
+
+    def _concerns(self, preset: Preset, pod: PodFacts | None) -> bool:
+        return pod is not None and (
+            carries(preset, pod) or chosen(preset, pod, self._population.namespaces)
+        )
+
+    # ---- what is written
+
+    async def _write_forever(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._write(key)
+            except ApiError as error:
+                # In conflict with a newer preset: the watch brings it, and it is soon seen.
+                if error.code not in (404, 409):
+                    log.warning("cannot write the status of %s: %s", "/".join(key), error)
+                    self._queue.add(key, delay=RETRY_SECONDS)
+                elif error.code == 409:
+                    self._queue.add(key)
+            except TransportError as error:
+                log.warning("cannot write the status of %s: %s", "/".join(key), error)
+                self._queue.add(key, delay=RETRY_SECONDS)
+            except Exception:
+                # One preset that cannot be thought through must not silence the others.
+                log.exception("cannot make the status of %s", "/".join(key))
+
+    async def _write(self, key: PresetKey) -> None:
+        entry = self._entries.get(key)
+        if entry is None:
+            self._queue.forget(key)
+            return
+        if not self._population.ready or not self._is_leader():
+            return
+        status = self._status(key, entry)
+        if status == entry.stored.status:
+            return
+        kind = type(entry.stored)
+        written = await self._client.patch(
+            kind,
+            key.name,
+            {
+                "metadata": {"resourceVersion": entry.meta.resourceVersion},
+                "status": _whole(status),
+            },
+            namespace=key.namespace,
+            patch_type="merge",
+            subresource="status",
+        )
+        if self._entries.get(key) is entry:
+            entry.stored = written
+
+    def _status(self, key: PresetKey, entry: _Entry) -> PodPresetStatus:
+        now, previous = self._clock.now(), entry.stored.status
+        if isinstance(entry.preset, InvalidPreset):
+            return status_of_invalid(entry.preset, entry.meta.generation or 0, previous, now)
+        seen = Seen(
+            pods=self._population.pods(key.namespace),
+            namespaces=self._population.namespaces,
+            admission=self._admissions.get(key),
+            as_it_came=self._as_it_came,
+        )
+        return status_of(entry.preset, previous, seen, now)
+
+
+def _read(stored: Stored, namespace: str) -> Preset | InvalidPreset:
+    try:
+        return preset_of(msgspec.json.decode(codec.encode(stored)), namespace=namespace)
+    except InvalidPreset as error:
+        return error
+
+
+def _whole(status: PodPresetStatus) -> dict[str, Any]:
+    """A merge patch leaves what it does not name: what a status no longer says is null in it."""
+    said: dict[str, Any] = msgspec.to_builtins(status)
+    return dict.fromkeys(PodPresetStatus.__struct_fields__) | said
