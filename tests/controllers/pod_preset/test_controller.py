@@ -193,6 +193,20 @@ def test_a_burst_of_pods_is_written_once_a_second() -> None:
     run(main())
 
 
+def test_many_pods_are_counted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "PODS_AT_A_TIME", 3)
+
+    async def main() -> None:
+        async with world() as w:
+            for i in range(10):
+                await w.add_pod(f"p{i}", *([w.stored()] if i < 4 else []))
+            await w.add_preset()
+            await asyncio.sleep(2)
+            assert await w.numbers() == (10, 4, 6)
+
+    run(main())
+
+
 def test_what_changes_nothing_is_not_written() -> None:
     async def main() -> None:
         async with world() as w:

@@ -18,6 +18,7 @@ from podward.controllers.pod_preset import status as subject
 from podward.controllers.pod_preset.status import (
     Seen,
     admissions_of,
+    count_of,
     facts_of,
     key_of,
     status_of,
@@ -45,7 +46,8 @@ def seen(
     **more: Any,
 ) -> Seen:
     admission = admissions_of(last).get(key_of(of)) if last else None
-    return Seen([facts_of(p) for p in pods], namespaces or {}, admission, **more)
+    count = count_of(of, [facts_of(p) for p in pods], namespaces or {})
+    return Seen(count, namespaces or {}, admission, **more)
 
 
 def unwatched(last: Notice | None = None) -> Seen:
@@ -127,12 +129,19 @@ def test_pods_are_counted(
 def test_a_cluster_preset_counts_where_the_namespace_is_selected(
     namespaces: Mapping[str, Mapping[str, str]], expected: tuple[int, int, int]
 ) -> None:
-    assert numbers(status(seen(pod(), namespaces=namespaces), of=EVERYWHERE)) == expected
+    assert (
+        numbers(status(seen(pod(), namespaces=namespaces, of=EVERYWHERE), of=EVERYWHERE))
+        == expected
+    )
 
 
 def test_a_cluster_preset_is_carried_in_any_namespace() -> None:
     pods = [pod("a", EVERYWHERE), pod("b", EVERYWHERE, namespace="core")]
-    assert numbers(status(seen(*pods, namespaces=TEAM_A), of=EVERYWHERE)) == (1, 2, 0)
+    assert numbers(status(seen(*pods, namespaces=TEAM_A, of=EVERYWHERE), of=EVERYWHERE)) == (
+        1,
+        2,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +174,7 @@ def test_an_invalid_preset_says_which_fields_are_wrong_and_has_no_effect() -> No
             FieldError("FieldValueForbidden", "spec.sidecars[0]", detail="no probes here"),
         )
     )
-    found = status(seen(pod()), of=broken)
+    found = status(seen(pod(), of=broken), of=broken)
     assert said(found, "Valid") == ("False", "InvalidSpec")
     assert condition(found, "Valid").message == (
         "spec.containers[0].livenessProbe: Required value: a handler; "
@@ -384,7 +393,7 @@ _PODS = st.lists(
 
 @given(_PODS, st.sampled_from([CAL, EVERYWHERE]))
 def test_a_status_that_is_made_again_is_the_same(pods: list[core_v1.Pod], of: Preset) -> None:
-    known = seen(*pods, namespaces=TEAM_A)
+    known = seen(*pods, namespaces=TEAM_A, of=of)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subject, "admit", support.admit)
         once = status(known, of=of)

@@ -23,12 +23,14 @@ from podward.controllers.pod_preset.population import Population
 from podward.controllers.pod_preset.settling_queue import SettlingQueue
 from podward.controllers.pod_preset.status import (
     Admission,
+    Count,
     PodFacts,
     PresetKey,
     Seen,
     admissions_of,
     carries,
     chosen,
+    count_of,
     status_of,
     status_of_invalid,
 )
@@ -39,6 +41,7 @@ from podward.machinery.metrics import Family
 SETTLE_SECONDS: Final = 0.1
 EVERY_SECONDS: Final = 1.0
 """Between two writes of one status, however many Pods come."""
+PODS_AT_A_TIME: Final = 500
 RETRY_SECONDS: Final = 5.0
 """After the server refused a status or could not be reached."""
 _ADMISSIONS_LIMIT: Final = 4096
@@ -227,8 +230,8 @@ class PresetController:
             return
         if not self._population.ready or not self._is_leader():
             return
-        status = self._status(key, entry)
-        if status == entry.stored.status:
+        status = await self._status(key, entry)
+        if status == entry.stored.status or self._entries.get(key) is not entry:
             return
         kind = type(entry.stored)
         written = await self._client.patch(
@@ -245,17 +248,29 @@ class PresetController:
         if self._entries.get(key) is entry:
             entry.stored = written
 
-    def _status(self, key: PresetKey, entry: _Entry) -> PodPresetStatus:
-        now, previous = self._clock.now(), entry.stored.status
-        if isinstance(entry.preset, InvalidPreset):
-            return status_of_invalid(entry.preset, entry.meta.generation or 0, previous, now)
+    async def _status(self, key: PresetKey, entry: _Entry) -> PodPresetStatus:
+        preset = entry.preset
+        if isinstance(preset, InvalidPreset):
+            generation = entry.meta.generation or 0
+            return status_of_invalid(preset, generation, entry.stored.status, self._clock.now())
         seen = Seen(
-            pods=self._population.pods(key.namespace),
+            count=await self._count(preset) if self._population.counts_pods else None,
             namespaces=self._population.namespaces,
             admission=self._admissions.get(key),
             as_it_came=self._as_it_came,
         )
-        return status_of(entry.preset, previous, seen, now)
+        return status_of(preset, entry.stored.status, seen, self._clock.now())
+
+    async def _count(self, preset: Preset) -> Count:
+        """A few at a time: whoever is admitted meanwhile must not wait for ten thousand Pods."""
+        pods = self._population.pods(preset.namespace)
+        count = Count()
+        for i in range(0, len(pods), PODS_AT_A_TIME):
+            if i:
+                await asyncio.sleep(0)
+            chunk = pods[i : i + PODS_AT_A_TIME]
+            count += count_of(preset, chunk, self._population.namespaces)
+        return count
 
 
 def _read(stored: Stored, namespace: str) -> Preset | InvalidPreset:

@@ -35,7 +35,7 @@ class Population:
         self._client = client
         self._clock = clock
         self._entropy = entropy
-        self._count_pods = count_pods
+        self.counts_pods = count_pods
         self._pod_changed = pod_changed
         self._others_changed = others_changed
         self._watches: list[asyncio.Task[None]] = []
@@ -54,7 +54,7 @@ class Population:
         )
         self._watches = [tasks.create_task(namespaces.run(self._hear_namespace))]
         synced = [namespaces.synced]
-        if self._count_pods:
+        if self.counts_pods:
             pods = Informer(self._client, core_v1.Pod, clock=self._clock, entropy=self._entropy)
             self._watches.append(tasks.create_task(pods.run(self._hear_pod)))
             synced.append(pods.synced)
@@ -68,10 +68,8 @@ class Population:
         self.namespaces = {}
         self.ready = False
 
-    def pods(self, namespace: str = "") -> Sequence[PodFacts] | None:
-        """Of all namespaces if none is named; None if Pods are not watched."""
-        if not self._count_pods:
-            return None
+    def pods(self, namespace: str = "") -> Sequence[PodFacts]:
+        """Of all namespaces if none is named."""
         if namespace:
             return list(self._pods.get(namespace, {}).values())
         return [pod for pods in self._pods.values() for pod in pods.values()]

@@ -13,7 +13,7 @@ A Pod that carries the preset counts whether or not it matches still. One that h
 does not count at all, for nothing in it will run again; one that is being deleted does, for it still runs.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -93,13 +93,32 @@ class Admission:
 class Seen:
     """All that is known when a status is made."""
 
-    pods: Sequence[PodFacts] | None
+    count: "Count | None"
     """None if Pods are not watched: then admission alone says whether a preset has an effect."""
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by namespace; for cluster presets."""
     admission: Admission | None = None
     as_it_came: Callable[[Document], Document] = lambda pod: pod
     """A stored Pod without what a later plug-in put into it: presets would not have met that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What Pods are to a preset; counts of some and of others can be added."""
+
+    matched: int = 0
+    current: int = 0
+    stale: int = 0
+    without: tuple[PodFacts, ...] = ()
+    """Those that match and carry it in no form."""
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(
+            self.matched + other.matched,
+            self.current + other.current,
+            self.stale + other.stale,
+            self.without + other.without,
+        )
 
 
 # ---- what was seen
@@ -180,6 +199,25 @@ def carries(preset: Preset, pod: PodFacts) -> bool:
     )
 
 
+def count_of(
+    preset: Preset, pods: Iterable[PodFacts], namespaces: Mapping[str, Mapping[str, str]]
+) -> Count:
+    matched = current = stale = 0
+    without: list[PodFacts] = []
+    for pod in pods:
+        matches = chosen(preset, pod, namespaces)
+        matched += matches
+        if carries(preset, pod):
+            if pod.carried[preset.id] == preset.spec_hash:
+                current += 1
+            else:
+                stale += 1
+        elif matches:
+            stale += 1
+            without.append(pod)
+    return Count(matched, current, stale, tuple(without))
+
+
 def _reaches(preset: Preset, namespace: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
     if preset.origin != "cluster":
         return preset.namespace == namespace
@@ -188,15 +226,6 @@ def _reaches(preset: Preset, namespace: str, namespaces: Mapping[str, Mapping[st
 
 
 # ---- the status
-
-
-@dataclass(frozen=True, slots=True)
-class _Count:
-    matched: int
-    current: int
-    stale: int
-    without: tuple[PodFacts, ...]
-    """Pods that match and carry it in no form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +240,13 @@ class _Word:
 def status_of(
     preset: Preset, previous: PodPresetStatus | None, seen: Seen, now: datetime
 ) -> PodPresetStatus:
-    count = _count(preset, seen)
+    count = seen.count
     before = _Before.of(previous, preset.generation)
-    conflicting = _conflicting(preset, count, before, seen)
+    conflicting = _conflicting(preset, before, seen)
     said = {
         "Valid": _valid(preset),
         "Conflicting": conflicting,
-        "Effective": _effective(preset, count, conflicting, before, seen),
+        "Effective": _effective(preset, conflicting, before, seen),
     }
     return PodPresetStatus(
         conditions=_conditions(said, previous, preset.generation, now),
@@ -244,25 +273,6 @@ def status_of_invalid(
     )
 
 
-def _count(preset: Preset, seen: Seen) -> _Count | None:
-    if seen.pods is None:
-        return None
-    matched = current = stale = 0
-    without: list[PodFacts] = []
-    for pod in seen.pods:
-        matches = chosen(preset, pod, seen.namespaces)
-        matched += matches
-        if carries(preset, pod):
-            if pod.carried[preset.id] == preset.spec_hash:
-                current += 1
-            else:
-                stale += 1
-        elif matches:
-            stale += 1
-            without.append(pod)
-    return _Count(matched, current, stale, tuple(without))
-
-
 def _valid(preset: Preset) -> _Word:
     if preset.problems:
         listed = "; ".join(str(error) for error in preset.problems)
@@ -272,7 +282,7 @@ def _valid(preset: Preset) -> _Word:
     return _Word("True", "Valid", "the preset can be merged")
 
 
-def _conflicting(preset: Preset, count: _Count | None, before: "_Before", seen: Seen) -> _Word:
+def _conflicting(preset: Preset, before: "_Before", seen: Seen) -> _Word:
     """The last admission's word comes first, if need be as it was known before a restart; then what stored
     Pods foretell."""
     if _left_out(preset):
@@ -284,19 +294,19 @@ def _conflicting(preset: Preset, count: _Count | None, before: "_Before", seen: 
     if last is None and before.clashed_at_admission():
         assert before.conflicting is not None
         return before.conflicting
-    foretold = _foretold(preset, count, seen)
+    foretold = _foretold(preset, seen)
     if foretold is not None:
         return foretold
     return _Word("False", "NoClash", "no Pod has clashed with the preset as it is now")
 
 
-def _foretold(preset: Preset, count: _Count | None, seen: Seen) -> _Word | None:
+def _foretold(preset: Preset, seen: Seen) -> _Word | None:
     """Stored Pods that would clash if they were created again: so the next rollout is known before it comes.
 
     Each is merged with this preset alone: what presets do to each other, admission tells.
     """
     clashes: list[tuple[PodFacts, tuple[Conflict, ...]]] = []
-    for pod in _witnesses(count.without if count else ()):
+    for pod in _witnesses(seen.count.without if seen.count else ()):
         document = seen.as_it_came(msgspec.json.decode(codec.encode(pod.pod)))
         result = admit(
             document,
@@ -324,9 +334,8 @@ def _witnesses(pods: Iterable[PodFacts]) -> list[PodFacts]:
     return sorted(newest.values(), key=lambda p: p.created, reverse=True)[:WITNESSES]
 
 
-def _effective(
-    preset: Preset, count: _Count | None, conflicting: _Word, before: "_Before", seen: Seen
-) -> _Word:
+def _effective(preset: Preset, conflicting: _Word, before: "_Before", seen: Seen) -> _Word:
+    count = seen.count
     if count is None:
         return _effective_unwatched(preset, before, seen)
     if count.current:
