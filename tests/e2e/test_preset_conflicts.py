@@ -20,7 +20,11 @@ metadata:
   name: NAME
   labels: {tier: web}
   ownerReferences:
-  - {apiVersion: apps/v1, kind: ReplicaSet, name: web-rs, uid: 5d1c7ea0-9a55-4b9c-8a0c-7a55d0c1d9f3, controller: true}
+  - apiVersion: apps/v1
+    kind: ReplicaSet
+    name: web-rs
+    uid: 5d1c7ea0-9a55-4b9c-8a0c-7a55d0c1d9f3
+    controller: true
 spec:
   terminationGracePeriodSeconds: 0
   containers:
@@ -70,9 +74,8 @@ def test_a_conflict_is_seen_everywhere(preset: Kubectl, namespace: str) -> None:
     assert env == {"WORD": "hush", "TZ": "secret-zone"}
     assert "podward.dev/presets" not in pod["metadata"].get("annotations", {})
 
-    events = eventually(
-        lambda: len(found := conflicts(kubectl, namespace)) == 2 and found, what="two Events"
-    )
+    eventually(lambda: len(conflicts(kubectl, namespace)) == 2, what="two Events")
+    events = conflicts(kubectl, namespace)
     assert {e["involvedObject"]["kind"] for e in events} == {"ReplicaSet", "PodPreset"}
     assert {e["source"]["component"] for e in events} == {"podward-presets"}
     shown = kubectl("get", "events", "-n", namespace)
