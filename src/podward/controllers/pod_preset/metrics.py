@@ -32,7 +32,8 @@ class PresetMetrics:
     def count(self, notice: Notice) -> None:
         result, namespace = notice.result, notice.namespace
         for conflict in result.conflicts:
-            self.conflicts.inc(namespace, conflict.presets[0], conflict.list)
+            answerable = conflict.presets[0] if conflict.presets else ""
+            self.conflicts.inc(namespace, answerable, conflict.list)
         if result.rejected:
             self.rejected.inc(namespace)
         elif result.error:

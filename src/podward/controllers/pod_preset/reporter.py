@@ -14,7 +14,6 @@ from lightkube.models import core_v1
 
 from podward.admission.plugins.pod_preset.model import Conflict, Notice, Preset
 from podward.controllers.pod_preset import words
-from podward.controllers.pod_preset.metrics import PresetMetrics
 
 _KINDS: Final = {
     "settings": ("settings.k8s.io/v1alpha1", "PodPreset"),
@@ -34,11 +33,17 @@ class Recorder(Protocol):
     ) -> None: ...
 
 
+class NoticeCounter(Protocol):
+    """`metrics.PresetMetrics`, or what a webhook counts."""
+
+    def count(self, notice: Notice) -> None: ...
+
+
 class PresetReporter:
     """Called with each `Notice`; nothing that goes wrong here reaches admission."""
 
     def __init__(
-        self, recorder: Recorder, metrics: PresetMetrics, observe: Callable[[Notice], None]
+        self, recorder: Recorder, metrics: NoticeCounter, observe: Callable[[Notice], None]
     ) -> None:
         """`observe` hears what was no dry run: it feeds the status of presets."""
         self._recorder = recorder
