@@ -146,7 +146,12 @@ def test_a_cluster_preset_is_carried_in_any_namespace() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no json", "[]", "1", '{"presets": 1, "fields": []}', '{"presets": {"a": 1}}', "[" * 5000],
+    [
+        *("", "no json", "[]", "1", "[" * 5000),
+        '{"presets": 1, "fields": [], "v": 1}',
+        '{"presets": {"a": 1}, "v": 1}',
+        '{"presets": {"a": "b"}, "fields": {"/metadata/labels/tier": "a"}, "v": 2}',
+    ],
 )
 def test_a_provenance_that_cannot_be_read_says_nothing(text: str) -> None:
     found = facts_of(pod(annotations={"podward.dev/presets": text}))

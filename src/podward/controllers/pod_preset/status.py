@@ -44,6 +44,8 @@ WITNESSES: Final = 10
 are alike, and a look is a merge."""
 _ENDED: Final = ("Succeeded", "Failed")
 _LABELS: Final = "/metadata/labels/"
+_VERSION: Final = 1
+"""Of the annotation."""
 _FORETOLD: Final = "MatchedPodsClash"
 
 
@@ -155,8 +157,10 @@ def _provenance(text: str) -> tuple[dict[str, str], set[str]]:
         noted = msgspec.json.decode(text) if text else {}
     except (msgspec.DecodeError, RecursionError):
         noted = {}
+    if not isinstance(noted, dict) or noted.get("v") != _VERSION:
+        return {}, set()
     presets, fields = (
-        found if isinstance(noted, dict) and isinstance(found := noted.get(name), dict) else {}
+        found if isinstance(found := noted.get(name), dict) else {}
         for name in ("presets", "fields")
     )
     carried = {id: hash for id, hash in presets.items() if isinstance(hash, str)}
