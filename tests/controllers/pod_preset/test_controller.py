@@ -449,11 +449,11 @@ def test_a_server_that_goes_away_is_waited_for(seconds: float) -> None:
 def test_a_preset_that_cannot_be_read_is_said_to_be_invalid() -> None:
     async def main() -> None:
         async with world() as w:
-            await w.add_preset(selector=None)
+            await w.add_preset("unreadable")
             await asyncio.sleep(2)
-            found = await w.status()
+            found = await w.status("unreadable")
             assert ("Valid", "False", "InvalidSpec") in said(found)
-            assert await w.numbers() == (None, None, None)
+            assert await w.numbers("unreadable") == (None, None, None)
 
     run(main())
 
