@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from lightkube.models import core_v1, meta_v1
 from tests.client.support import Api, started
@@ -12,6 +13,7 @@ from tests.controllers.pod_preset import support
 from tests.controllers.pod_preset.support import ZONE, conflict, notice
 
 from podward.api.kinds import podward_v1alpha1 as own
+from podward.api.scheme import SCHEME, Resource, Scheme
 from podward.apiserver.identity import SYSTEM
 from podward.client.api_client import ApiClient
 from podward.client.transports.in_process import InProcessTransport
@@ -456,6 +458,44 @@ def test_a_preset_that_cannot_be_read_is_said_to_be_invalid() -> None:
             assert await w.numbers("unreadable") == (None, None, None)
 
     run(main())
+
+
+class PlainPreset(msgspec.Struct, kw_only=True):
+    """A preset with whatever its spec holds."""
+
+    metadata: meta_v1.ObjectMeta | None = None
+    spec: Any = None
+    status: own.PodPresetStatus | None = None
+
+
+def test_presets_may_be_read_as_plain_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a field that is unknown here is in their hash, as it is where they are admitted by."""
+    read: list[Any] = []
+
+    def preset_of(document: Any, **more: Any) -> Any:
+        read.append(document)
+        return support.preset_of(document, **more)
+
+    monkeypatch.setattr(subject, "preset_of", preset_of)
+    row = Resource(
+        "podward.dev", "v1alpha1", "PodPreset", "podpresets", "podpreset", PlainPreset, True
+    )
+
+    async def main() -> None:
+        async with world() as w:
+            await w.stop()
+            plain = ApiClient(InProcessTransport(w.api.server, SYSTEM), Scheme((*SCHEME, row)))
+            w.controller = PresetController(
+                plain, w.api.clock, Entropy(4), kinds={"namespaced": PlainPreset}
+            )
+            w.start()
+            await w.add_preset()
+            await asyncio.sleep(2)
+            assert await w.numbers() == (0, 0, 0)
+
+    run(main())
+    assert read[0]["kind"] == "PodPreset"
+    assert read[0]["spec"] == {"selector": {"matchLabels": {"tier": "web"}}, **ZONE}
 
 
 def test_one_preset_that_cannot_be_thought_through_does_not_silence_the_others(

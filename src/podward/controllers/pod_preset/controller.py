@@ -6,16 +6,22 @@ told of itself. What is written is what `status.py` makes of all that is known t
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 from lightkube.models import meta_v1
 
-from podward.admission.plugins.pod_preset.model import Document, InvalidPreset, Notice, Preset
+from podward.admission.plugins.pod_preset.model import (
+    Document,
+    InvalidPreset,
+    Notice,
+    Origin,
+    Preset,
+)
 from podward.admission.plugins.pod_preset.parse import preset_of
-from podward.api import codec
 from podward.api.kinds.podward_v1alpha1 import ClusterPodPreset, PodPreset, PodPresetStatus
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.informer import Informer
@@ -46,8 +52,18 @@ RETRY_SECONDS: Final = 5.0
 """After the server refused a status or could not be reached."""
 _ADMISSIONS_LIMIT: Final = 4096
 
-Stored = PodPreset | ClusterPodPreset
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
+KINDS: Final[Mapping[Origin, type[Any]]] = {"namespaced": PodPreset, "cluster": ClusterPodPreset}
+_NAMES: Final = {"namespaced": "PodPreset", "cluster": "ClusterPodPreset"}
+
+
+class Stored(Protocol):
+    """A preset as the client knows it; its spec a Struct or a plain document."""
+
+    metadata: meta_v1.ObjectMeta | None
+    spec: Any
+    status: PodPresetStatus | None
+
 
 log = logging.getLogger(__name__)
 
@@ -74,17 +90,22 @@ class PresetController:
         clock: Clock,
         entropy: Entropy,
         *,
+        kinds: Mapping[Origin, type[Any]] = KINDS,
         count_pods: bool = True,
         is_leader: Callable[[], bool] = lambda: True,
         as_it_came: Callable[[Document], Document] = lambda pod: pod,
     ) -> None:
-        """`count_pods`: watch Pods, which takes the right to; without it a status has no numbers.
+        """`kinds`: how the client knows presets (`Stored`). A preset's hash must be the one that admission writes:
+        whoever admits by plain documents, with fields that no Struct here has, gives kinds of those.
+
+        `count_pods`: watch Pods, which takes the right to; without it a status has no numbers.
 
         `as_it_came`: see `Seen`.
         """
         self._client = client
         self._clock = clock
         self._entropy = entropy
+        self._kinds = kinds
         self._is_leader = is_leader
         self._as_it_came = as_it_came
         self._entries: dict[PresetKey, _Entry] = {}
@@ -104,8 +125,8 @@ class PresetController:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                tasks.create_task(self._watch(PodPreset))
-                tasks.create_task(self._watch(ClusterPodPreset))
+                for origin in self._kinds:
+                    tasks.create_task(self._watch(origin))
                 tasks.create_task(self._write_forever())
         finally:
             self._tasks = None
@@ -151,19 +172,19 @@ class PresetController:
 
     # ---- what is heard
 
-    async def _watch(self, kind: type[Any]) -> None:
+    async def _watch(self, origin: Origin) -> None:
         informer = Informer[Any](
-            self._client, kind, bookmarks=False, clock=self._clock, entropy=self._entropy
+            self._client,
+            self._kinds[origin],
+            bookmarks=False,
+            clock=self._clock,
+            entropy=self._entropy,
         )
-        await informer.run(self._preset_changed)
+        await informer.run(partial(self._preset_changed, origin))
 
-    def _preset_changed(self, change: Change, stored: Stored) -> None:
+    def _preset_changed(self, origin: Origin, change: Change, stored: Stored) -> None:
         meta = stored.metadata or meta_v1.ObjectMeta()
-        key = PresetKey(
-            "cluster" if isinstance(stored, ClusterPodPreset) else "namespaced",
-            meta.namespace or "",
-            meta.name or "",
-        )
+        key = PresetKey(origin, meta.namespace or "", meta.name or "")
         if change == "DELETED":
             self._entries.pop(key, None)
             self._admissions.pop(key, None)
@@ -172,7 +193,7 @@ class PresetController:
             known = self._entries.get(key)
             if known is not None and known.meta.resourceVersion == meta.resourceVersion:
                 return  # our own write, heard of again
-            self._entries[key] = _Entry(stored, _read(stored, key.namespace))
+            self._entries[key] = _Entry(stored, _read(stored, origin))
             self._queue.add(key)
         self._watch_others()
 
@@ -233,9 +254,8 @@ class PresetController:
         status = await self._status(key, entry)
         if status == entry.stored.status or self._entries.get(key) is not entry:
             return
-        kind = type(entry.stored)
-        written = await self._client.patch(
-            kind,
+        written: Stored = await self._client.patch(
+            self._kinds[key.origin],
             key.name,
             {
                 "metadata": {"resourceVersion": entry.meta.resourceVersion},
@@ -273,9 +293,15 @@ class PresetController:
         return count
 
 
-def _read(stored: Stored, namespace: str) -> Preset | InvalidPreset:
+def _read(stored: Stored, origin: Origin) -> Preset | InvalidPreset:
+    document = {
+        "apiVersion": "podward.dev/v1alpha1",
+        "kind": _NAMES[origin],
+        "metadata": msgspec.to_builtins(stored.metadata),
+        "spec": msgspec.to_builtins(stored.spec),
+    }
     try:
-        return preset_of(msgspec.json.decode(codec.encode(stored)), namespace=namespace)
+        return preset_of(document)
     except InvalidPreset as error:
         return error
 
