@@ -1,6 +1,7 @@
 """What a preset's status says, of what was seen."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from podward.api.errors import FieldError
 from podward.api.kinds.podward_v1alpha1 import PodPresetStatus, PresetCondition
 from podward.controllers.pod_preset import status as subject
 from podward.controllers.pod_preset.status import (
+    Count,
     Seen,
     admissions_of,
     count_of,
@@ -237,11 +239,30 @@ def test_a_later_pod_that_takes_it_ends_the_clash() -> None:
     assert said(after, "Conflicting") == ("False", "NoClash")
 
 
-def test_a_clash_of_others_says_nothing_of_a_preset() -> None:
-    """Under SkipAll it was not applied, and did not clash: what was said of it before stays."""
+def test_a_clash_of_others_blocks_a_preset_and_is_not_its_own() -> None:
+    """Under SkipAll: it was not applied, and did not clash."""
     other = preset("other")
     last = notice(matched=[CAL, other], conflicts=[conflict(other)])
-    assert set(admissions_of(last)) == {key_of(other)}
+    found = status(seen(pod(), last=last))
+    assert said(found, "Conflicting") == ("False", "NoClash")
+    assert said(found, "Effective") == ("False", "Blocked")
+    assert condition(found, "Effective").message == (
+        "Pod edge/web- was kept from it: two words on env TZ: the Pod got nothing of any preset"
+    )
+
+
+def test_what_others_block_does_not_end_a_clash() -> None:
+    other = preset("other")
+    clash = admissions_of(notice(matched=[CAL], conflicts=[conflict(CAL)]))[key_of(CAL)]
+    blocked = admissions_of(notice(matched=[CAL, other], conflicts=[conflict(other)]))[key_of(CAL)]
+    taken = admissions_of(notice(applied=[CAL]))[key_of(CAL)]
+    assert blocked.after(clash).conflicts == clash.conflicts
+    assert blocked.after(None).conflicts == ()
+    assert blocked.after(replace(clash, spec_hash="another")).conflicts == ()
+    assert taken.after(clash) == taken
+    before = status(seen(last=notice(matched=[CAL], conflicts=[conflict(CAL)])))
+    restarted = status(Seen(Count(), {}, blocked), before=before)
+    assert condition(restarted, "Conflicting") == condition(before, "Conflicting")
 
 
 def test_presets_of_the_old_group_have_no_status() -> None:
@@ -254,7 +275,7 @@ def test_a_refused_pod_took_no_preset() -> None:
     last = notice(
         matched=[CAL, other], applied=[CAL], conflicts=[conflict(other)], rejected="refused"
     )
-    assert set(admissions_of(last)) == {key_of(other)}
+    assert not admissions_of(last)[key_of(CAL)].applied
 
 
 def test_a_clash_of_an_earlier_form_is_over() -> None:

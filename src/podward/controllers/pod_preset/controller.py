@@ -95,8 +95,8 @@ class PresetController:
         is_leader: Callable[[], bool] = lambda: True,
         as_it_came: Callable[[Document], Document] = lambda pod: pod,
     ) -> None:
-        """`kinds`: how the client knows presets (`Stored`). A preset's hash must be the one that admission writes:
-        whoever admits by plain documents, with fields that no Struct here has, gives kinds of those.
+        """`kinds`: how the client knows presets (`Stored`). A preset's hash must be the one that admission
+        writes: whoever admits by plain documents, with fields that no Struct has, gives kinds of those.
 
         `count_pods`: watch Pods, which takes the right to; without it a status has no numbers.
 
@@ -136,8 +136,7 @@ class PresetController:
     def observe(self, notice: Notice) -> None:
         """An admission that was no dry run."""
         for key, admission in admissions_of(notice).items():
-            self._admissions.pop(key, None)
-            self._admissions[key] = admission
+            self._admissions[key] = admission.after(self._admissions.pop(key, None))
             if key in self._entries:
                 self._queue.add(key)
         # A preset may be heard of here before it is by the watch, or be gone already.

@@ -14,7 +14,7 @@ does not count at all, for nothing in it will run again; one that is being delet
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -89,6 +89,14 @@ class Admission:
     """Those of this preset; none if the Pod took it."""
     applied: bool
     pod: str
+    blocked: str = ""
+    """How others clashed, so that the Pod got nothing of this one either."""
+
+    def after(self, earlier: "Admission | None") -> "Admission":
+        """Whether the preset itself clashes, a Pod that was kept from it does not tell."""
+        if not self.blocked or earlier is None or earlier.spec_hash != self.spec_hash:
+            return self
+        return replace(self, conflicts=earlier.conflicts, pod=earlier.pod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +177,20 @@ def _provenance(text: str) -> tuple[dict[str, str], set[str]]:
 
 
 def admissions_of(notice: Notice) -> dict[PresetKey, Admission]:
-    """What it says of each preset. Of one that matched and neither clashed nor was applied, nothing."""
+    """What it says of each preset that matched."""
     result = notice.result
     said: dict[PresetKey, Admission] = {}
     applied = {preset.id for preset in result.applied} if not result.rejected else set()
+    pod = words.pod_of(notice)
     for preset in result.matched:
         if preset.origin == "settings":
             continue
         own = tuple(conflict for conflict in result.conflicts if preset.id in conflict.presets)
-        if own or preset.id in applied:
-            said[key_of(preset)] = Admission(
-                preset.spec_hash, own, preset.id in applied, words.pod_of(notice)
-            )
+        taken, blocked = preset.id in applied, ""
+        if not own and not taken and result.conflicts:
+            blocked = f"Pod {pod} was kept from it: {words.clash(result.conflicts)}"
+        if own or taken or blocked:
+            said[key_of(preset)] = Admission(preset.spec_hash, own, taken, pod, blocked)
     return said
 
 
@@ -295,7 +305,7 @@ def _conflicting(preset: Preset, before: "_Before", seen: Seen) -> _Word:
     if last is not None and last.conflicts:
         text = f"Pod {last.pod}: {words.clash(last.conflicts)}"
         return _Word("True", words.OUTCOMES[last.conflicts[0].outcome][0], words.shortened(text))
-    if last is None and before.clashed_at_admission():
+    if (last is None or last.blocked) and before.clashed_at_admission():
         assert before.conflicting is not None
         return before.conflicting
     foretold = _foretold(preset, seen)
@@ -359,6 +369,9 @@ def _effective(preset: Preset, conflicting: _Word, before: "_Before", seen: Seen
     if conflicting.status == "True":
         text = f"{words.counted(count.stale)} without it, for it clashes"
         return _Word("False", "Conflicting", text)
+    last = _last_admission(preset, seen)
+    if last is not None and last.blocked:
+        return _Word("False", "Blocked", words.shortened(last.blocked))
     text = f"{words.counted(count.stale)} with an earlier form or without it, until made anew"
     return _Word("False", "AllStale", text)
 
