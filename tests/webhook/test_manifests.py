@@ -405,6 +405,12 @@ def test_schemas_are_structural(name: str) -> None:
             assert "\n" not in rule["message"]
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_of_metadata_nothing_is_said_but_that_it_is_an_object(name: str) -> None:
+    """Whatever else, a description even, is refused: "must not specify anything other than name"."""
+    assert schema(name)["properties"]["metadata"] == {"type": "object"}
+
+
 def test_definitions_say_what_podwards_own_server_says() -> None:
     for row in SCHEME:
         if row.group_resource not in KINDS:
