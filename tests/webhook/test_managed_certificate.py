@@ -253,6 +253,51 @@ def test_an_outage_of_the_api_is_told_once_and_made_up_for(
     assert len(said) == 2
 
 
+def test_two_that_take_themselves_for_the_leader_do_no_harm() -> None:
+    """Longer than the election allows, and at the same moments: whoever comes second reads again."""
+
+    async def scenario(world: World) -> None:
+        follower = world.replicas[1].leader
+        assert isinstance(follower, Decreed)
+        follower.turn(True)
+        for _ in range(25):
+            await asyncio.sleep(3600)
+            await world.is_sound()
+        assert (await bundle(world.client)).count(b"BEGIN") == 1
+
+    play(scenario)
+
+
+class Interrupting(Line):
+    """Somebody else writes between a read and the write that follows from it."""
+
+    interrupt: Callable[[], Awaitable[None]] | None = None
+
+    async def request(self, method: str, path: str, **options: Any) -> Response:
+        if method == "PATCH" and self.interrupt is not None:
+            interrupt, self.interrupt = self.interrupt, None
+            await interrupt()
+        return await super().request(method, path, **options)
+
+
+def test_what_somebody_else_wrote_at_the_same_moment_is_not_undone() -> None:
+    foreign = make_authority("corporate", now=EPOCH).certificate
+
+    async def whole() -> None:
+        api = await started()
+        await install(api.client)
+        line = Interrupting(InProcessTransport(api.server, SYSTEM))
+        line.interrupt = lambda: set_bundle(api.client, [foreign])
+        replica = Replica(api, Decreed(), 0, SHORT, line)
+        await replica.start()
+        assert line.interrupt is None
+        assert in_bundle(foreign, await bundle(api.client))
+        await World(api, [replica]).is_sound()
+        await replica.stop()
+
+    run(whole())
+
+
 class Refusing(Line):
     """RBAC forgot the webhook configurations."""
 
