@@ -11,10 +11,21 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from podward import __version__
+from podward.admission.base import AdmissionPlugin
 from podward.admission.chain import AdmissionChain
-from podward.admission.plugins.default_toleration_seconds import DefaultTolerationSeconds
+from podward.admission.plugins.admission_webhooks import (
+    MutatingAdmissionWebhook,
+    ValidatingAdmissionWebhook,
+)
+from podward.admission.plugins.default_toleration_seconds import (
+    DefaultTolerationSeconds,
+    as_it_came,
+)
+from podward.admission.plugins.pod_preset.model import Notice
+from podward.admission.plugins.pod_preset.plugin import PodPreset
 from podward.admission.plugins.priority import Priority
 from podward.admission.plugins.service_account import ServiceAccount
 from podward.api.scheme import SCHEME
@@ -23,12 +34,16 @@ from podward.apiserver.app import ApiServer
 from podward.apiserver.authentication import Authenticator
 from podward.apiserver.certificates import ensure_authority, write_kubeconfig
 from podward.apiserver.identity import SYSTEM, Identity
+from podward.apiserver.metrics import Aside, MetricsPage, in_the_loop
 from podward.apiserver.serving import HttpsServer
 from podward.apiserver.version import FOLLOWS
 from podward.client.api_client import ApiClient
 from podward.client.base import Transport
 from podward.client.recorder import EventRecorder
 from podward.client.transports.in_process import InProcessTransport
+from podward.controllers.pod_preset.controller import PresetController
+from podward.controllers.pod_preset.metrics import PresetMetrics
+from podward.controllers.pod_preset.reporter import PresetReporter
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
@@ -42,12 +57,16 @@ from podward.machinery.host import (
     default_address,
     read_machine,
 )
+from podward.machinery.http_client import HttpClient, SystemHttpClient
 from podward.machinery.network import Network, SystemNetwork
 from podward.scheduler.scheduler import SCHEDULER_NAME, Scheduler
 from podward.store.base import Store, StoreError
 from podward.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
+
+PodPresets = Literal["safe", "compat", "off"]
+"""What becomes of presets: merged with care, as Kubernetes 1.19 did it, or not at all."""
 
 
 class ClusterError(Exception):
@@ -65,6 +84,7 @@ class ClusterConfig:
     runtime: str = "process"
     isolation: str = "auto"
     stop_pods: bool = False
+    pod_presets: PodPresets = "safe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +94,22 @@ class Ready:
     node_name: str
 
 
-ADMISSION_ORDER = (Priority, DefaultTolerationSeconds, ServiceAccount)
-"""Row = plug-in; they mutate in this order, then validate in this order."""
+def admission_order(
+    pod_presets: PodPresets,
+    notice: Callable[[Notice], None],
+    http_client: HttpClient,
+    entropy: Entropy,
+) -> list[AdmissionPlugin]:
+    """Row = plug-in; they mutate in this order, then validate in this order. It is Kubernetes' own."""
+    rows: tuple[AdmissionPlugin | None, ...] = (
+        None if pod_presets == "off" else PodPreset(pod_presets, notice),
+        ServiceAccount(),
+        Priority(),
+        DefaultTolerationSeconds(),
+        MutatingAdmissionWebhook(http_client, entropy),
+        ValidatingAdmissionWebhook(http_client, entropy),
+    )
+    return [plugin for plugin in rows if plugin is not None]
 
 
 class Cluster:
@@ -89,29 +123,40 @@ class Cluster:
         clock: Clock,
         entropy: Entropy,
         network: Network,
+        http_client: HttpClient,
         root: Path,
         facts: NodeFacts,
         authenticate: Authenticator,
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
+        aside: Aside = in_the_loop,
+        pod_presets: PodPresets = "safe",
     ) -> None:
-        """`transport`: how scheduler and kubelet reach the API server."""
+        """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
+        `aside`: where metrics are written."""
         self.clock = clock
         self._transport = transport
         self.runtime = runtime
         self.node_server = NodeServer(runtime, clock)
+        metrics = MetricsPage(aside)
         self.apiserver = ApiServer(
             store,
             clock,
             entropy,
-            admission=AdmissionChain([plugin() for plugin in ADMISSION_ORDER]),
+            admission=AdmissionChain(
+                admission_order(pod_presets, self._preset_notice, http_client, entropy)
+            ),
             node_access=self.node_server,
             authenticate=authenticate,
-            extra_routes={**discovery.routes(SCHEME), **openapi.routes(SCHEME)},
+            extra_routes={
+                **discovery.routes(SCHEME),
+                **openapi.routes(SCHEME),
+                "/metrics": metrics,
+            },
         )
         self.client = self.client_for(SYSTEM)
         self._recorders = [
             EventRecorder(self.client, clock, entropy, component=component, host=facts.name)
-            for component in (SCHEDULER_NAME, "kubelet")
+            for component in (SCHEDULER_NAME, "kubelet", "podward-presets")
         ]
         self._scheduler = Scheduler(self.client, clock, entropy, self._recorders[0])
         self.kubelet = Kubelet(
@@ -125,7 +170,22 @@ class Cluster:
             network=network,
             started_at=clock.now(),
         )
+        preset_metrics = PresetMetrics()
+        self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
+        self.preset_reporter = PresetReporter(
+            self._recorders[2], preset_metrics, self._presets.observe
+        )
+        for source in (
+            self.apiserver.families,
+            preset_metrics.families,
+            self._presets.families,
+        ):
+            metrics.add(source)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _preset_notice(self, notice: Notice) -> None:
+        """What the plug-in calls. It is made before its listener: that speaks through the API server."""
+        self.preset_reporter(notice)
 
     def client_for(self, identity: Identity) -> ApiClient:
         return ApiClient(self._transport(self.apiserver, identity))
@@ -137,6 +197,7 @@ class Cluster:
             "namespaces": self.apiserver.run_namespace_lifecycle(),
             "scheduler": self._scheduler.run(),
             "kubelet": self.kubelet.run(),
+            "presets": self._presets.run(),
         }
         parts |= {f"recorder-{i}": r.run() for i, r in enumerate(self._recorders)}
         self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
@@ -168,7 +229,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
     """
     async with contextlib.AsyncExitStack() as cleanup:
         _prepare_data_dir(config.data_dir, cleanup)
-        clock, entropy = SystemClock(), Entropy()
+        clock, entropy, http_client = SystemClock(), Entropy(), SystemHttpClient()
+        cleanup.push_async_callback(http_client.close)
         store = _open_store(config.data_dir)
         cleanup.push_async_callback(store.close)
         node_ip = default_address()
@@ -194,9 +256,12 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             clock=clock,
             entropy=entropy,
             network=SystemNetwork(),
+            http_client=http_client,
             root=config.data_dir,
             facts=_node_facts(config.node_name, node_ip, runtime),
             authenticate=Authenticator.from_credentials(credentials),
+            aside=asyncio.to_thread,
+            pod_presets=config.pod_presets,
         )
         server = HttpsServer(
             cluster.apiserver,

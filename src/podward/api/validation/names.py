@@ -31,6 +31,20 @@ def dns_label(text: str) -> list[str]:
     return problems
 
 
+def dns_label_1035(text: str) -> list[str]:
+    """RFC 1035 label: it begins with a letter."""
+    problems = []
+    if len(text) > 63:
+        problems.append("must be no more than 63 characters")
+    if not _fits(r"[a-z]([-a-z0-9]*[a-z0-9])?", text):
+        problems.append(
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+            "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+            "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+        )
+    return problems
+
+
 def dns_subdomain(text: str) -> list[str]:
     """RFC 1123 subdomain: most object names."""
     problems = []
@@ -92,6 +106,17 @@ def env_name(text: str) -> list[str]:
     return []
 
 
+def strict_env_name(text: str) -> list[str]:
+    """What a variable had to be called in Kubernetes 1.19, and still has to in a preset of that time."""
+    if not _fits("[-._a-zA-Z][-._a-zA-Z0-9]*", text):
+        return [
+            "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or "
+            "'.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or "
+            "'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')"
+        ]
+    return _leads_up(text)
+
+
 def config_key(text: str) -> list[str]:
     """Keys of config maps and secrets: they become file names."""
     problems = []
@@ -102,9 +127,16 @@ def config_key(text: str) -> list[str]:
             "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',"
             "  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
         )
-    elif text in (".", "..") or text.startswith(".."):
-        problems.append(f"must not {'be' if text in ('.', '..') else 'start with'} '{text[:2]}'")
+    else:
+        problems += _leads_up(text)
     return problems
+
+
+def _leads_up(text: str) -> list[str]:
+    """A file of that name would be another directory."""
+    if text in (".", ".."):
+        return [f"must not be '{text}'"]
+    return ["must not start with '..'"] if text.startswith("..") else []
 
 
 def port_name(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from podward.apiserver.printers.base import Printer
 from podward.apiserver.printers.event import EVENT_PRINTER
 from podward.apiserver.printers.node import NODE_PRINTER
 from podward.apiserver.printers.pod import POD_PRINTER
+from podward.apiserver.printers.pod_preset import POD_PRESET_PRINTER
 from podward.apiserver.printers.simple import (
     CONFIG_MAP_PRINTER,
     GENERIC_PRINTER,
@@ -17,6 +18,7 @@ from podward.apiserver.printers.simple import (
     NAMESPACE_PRINTER,
     SECRET_PRINTER,
     SERVICE_ACCOUNT_PRINTER,
+    WEBHOOK_CONFIGURATION_PRINTER,
 )
 
 IncludeObject = Literal["Metadata", "None", "Object"]
@@ -30,6 +32,10 @@ _PRINTERS: Final[Mapping[str, Printer]] = {
     "secrets": SECRET_PRINTER,
     "serviceaccounts": SERVICE_ACCOUNT_PRINTER,
     "leases.coordination.k8s.io": LEASE_PRINTER,
+    "podpresets.podward.dev": POD_PRESET_PRINTER,
+    "clusterpodpresets.podward.dev": POD_PRESET_PRINTER,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOK_CONFIGURATION_PRINTER,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOK_CONFIGURATION_PRINTER,
 }
 
 
