@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from lightkube.models import core_v1
+from lightkube.models import core_v1, meta_v1
 from tests.client.support import EPOCH, Api, Line, started
 from tests.webhook.support import (
     HOUR,
@@ -22,6 +22,7 @@ from tests.webhook.support import (
     configure,
     in_bundle,
     install,
+    leaf_of,
     secret,
     set_bundle,
 )
@@ -40,7 +41,14 @@ from podward.machinery.certificates import (
 from podward.machinery.entropy import Entropy
 from podward.simulate.virtual_loop import run
 from podward.webhook.leader import LeaderElector
-from podward.webhook.rotation import Leader, ManagedCertificate, Rules, read_state
+from podward.webhook.rotation import (
+    Leader,
+    ManagedCertificate,
+    Rules,
+    State,
+    read_state,
+    write_state,
+)
 
 
 class Replica:
@@ -304,11 +312,9 @@ class Refusing(Line):
     forbidden = False
 
     async def request(self, method: str, path: str, **options: Any) -> Response:
-        answer = await super().request(method, path, **options)
         if self.forbidden and method == "PATCH":
-            body = b'{"kind":"Status","status":"Failure","message":"no","reason":"Forbidden","code":403}'
-            return replace(answer, status=403, body=body)
-        return answer
+            return Response(403, {}, b'{"status":"Failure","reason":"Forbidden","code":403}')
+        return await super().request(method, path, **options)
 
 
 def test_a_bundle_that_may_not_be_written_does_not_keep_the_leaf_from_being_renewed() -> None:
@@ -323,6 +329,32 @@ def test_a_bundle_that_may_not_be_written_does_not_keep_the_leaf_from_being_rene
         await set_bundle(api.client, [])
         await asyncio.sleep(5 * 3600)
         assert replica.served != first
+        assert await bundle(api.client) == b""
+        await replica.stop()
+
+    run(whole())
+
+
+def test_an_ended_certificate_is_not_begun_with() -> None:
+    async def whole() -> None:
+        api = await started()
+        await install(api.client)
+        before = make_authority("before", now=EPOCH - 99 * HOUR, life=9 * HOUR)
+        stale = State(authority=before, leaf=leaf_of(before, EPOCH - 99 * HOUR))
+        metadata = meta_v1.ObjectMeta(
+            name=INSTALLATION.managed_secret, namespace=INSTALLATION.namespace
+        )
+        await api.client.create(write_state(core_v1.Secret(metadata=metadata), stale))
+        leader = Decreed(False)
+        replica = Replica(api, leader, 0, SHORT)
+        starting = asyncio.create_task(replica.start())
+        await asyncio.sleep(60)
+        assert not starting.done()
+        leader.turn(True)
+        await asyncio.sleep(2)
+        assert starting.done()
+        await World(api, [replica]).is_sound()
+        assert replica.certificate.not_after > api.clock.now()
         await replica.stop()
 
     run(whole())
