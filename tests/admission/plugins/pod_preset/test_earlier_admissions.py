@@ -36,6 +36,7 @@ def pod(fields: Any) -> dict[str, Any]:
         ('{"fields":3}', CPU, None),
         ('{"fields":{"/x":[]}}', CPU, None),
         ("{}", CPU, None),
+        ('{"deep":' + "[" * 50_000, CPU, None),
     ],
 )  # fmt: skip
 def test_who_put_it_there(fields: Any, key: str, by: str | None) -> None:

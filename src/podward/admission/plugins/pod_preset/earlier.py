@@ -60,5 +60,5 @@ def _read(text: str) -> _Provenance:
     """Nothing of a text that is none of ours: whoever creates a Pod may write what he likes."""
     try:
         return msgspec.json.decode(text, type=_Provenance)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _Provenance()
