@@ -41,14 +41,8 @@ from podward.machinery.certificates import (
 from podward.machinery.entropy import Entropy
 from podward.simulate.virtual_loop import run
 from podward.webhook.leader import LeaderElector
-from podward.webhook.rotation import (
-    Leader,
-    ManagedCertificate,
-    Rules,
-    State,
-    read_state,
-    write_state,
-)
+from podward.webhook.rotation import Leader, ManagedCertificate
+from podward.webhook.rotation_step import Rules, State, read_state, write_state
 
 HASTY = replace(
     SHORT,

@@ -29,7 +29,8 @@ from tests.webhook.support import (
 from podward.client.base import Client
 from podward.machinery.entropy import Entropy
 from podward.webhook import rotation
-from podward.webhook.rotation import Bundles, ManagedCertificate, Rules, State, Step
+from podward.webhook.rotation import ManagedCertificate
+from podward.webhook.rotation_step import Bundles, Rules, State, Step, rotation_step
 
 NAME = SHORT.names[0]
 TICK = timedelta(minutes=20)
@@ -192,7 +193,7 @@ def test_rotating_its_certificate_under_load_drops_nothing() -> None:
 
 
 Decision = Callable[[State, Bundles, datetime, Rules], Step]
-right_order = rotation.rotation_step
+right_order = rotation_step
 
 
 def leaf_before_bundle(state: State, bundles: Bundles, now: datetime, rules: Rules) -> Step:
