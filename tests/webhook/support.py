@@ -15,7 +15,7 @@ from podward.machinery.certificates import Pair, make_leaf, split_bundle
 from podward.webhook.manifest_options import ManifestOptions
 from podward.webhook.manifests import webhook_configurations
 from podward.webhook.naming import Installation
-from podward.webhook.rotation import Rules
+from podward.webhook.rotation_step import Rules
 
 INSTALLATION = Installation()
 MUTATING = registration.MutatingWebhookConfiguration

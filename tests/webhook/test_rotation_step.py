@@ -11,7 +11,7 @@ from tests.webhook.support import HOUR, SHORT, leaf_of
 
 from podward.machinery.certificates import Pair, facts_of, is_issued_by, make_authority, make_leaf
 from podward.machinery.entropy import Entropy
-from podward.webhook.rotation import (
+from podward.webhook.rotation_step import (
     Action,
     Bundles,
     Place,

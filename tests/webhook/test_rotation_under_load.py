@@ -10,8 +10,10 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
+import uvloop
 from cryptography import x509
 from tests.client.support import started
 from tests.webhook.support import (
@@ -27,7 +29,8 @@ from tests.webhook.support import (
 from podward.client.base import Client
 from podward.machinery.entropy import Entropy
 from podward.webhook import rotation
-from podward.webhook.rotation import Bundles, ManagedCertificate, Rules, State, Step
+from podward.webhook.rotation import ManagedCertificate
+from podward.webhook.rotation_step import Bundles, Rules, State, Step, rotation_step
 
 NAME = SHORT.names[0]
 TICK = timedelta(minutes=20)
@@ -38,8 +41,7 @@ NO_CHECK_TIME = 0x200000
 
 class Echo(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
@@ -180,7 +182,8 @@ def test_rotating_its_certificate_under_load_drops_nothing() -> None:
         async with under_load(SHORT) as world:
             return await world.live(24 * HOUR)
 
-    load = asyncio.run(a_day())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the webhook runs
+        load = runner.run(a_day())
     assert load.failures == []
     assert load.served == 24 * 3 * (2 * 4 + 2)
     assert len(load.leaves) == 7, "the first, five renewals, and one of the new authority"
@@ -190,7 +193,7 @@ def test_rotating_its_certificate_under_load_drops_nothing() -> None:
 
 
 Decision = Callable[[State, Bundles, datetime, Rules], Step]
-right_order = rotation.rotation_step
+right_order = rotation_step
 
 
 def leaf_before_bundle(state: State, bundles: Bundles, now: datetime, rules: Rules) -> Step:

@@ -7,6 +7,7 @@ newer fields pass. What a schema cannot say, the validating webhook does.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
@@ -171,8 +172,14 @@ def _one_of(names: Sequence[str]) -> str:
 # ---- from classes to schemas
 
 
+@cache
+def _documentation(group: str, version: str) -> Mapping[str, Any]:
+    """Of every type: what Podward's own OpenAPI says of it."""
+    return closure(SCHEME, group, version)
+
+
 def _of_struct(struct: type[msgspec.Struct], row: Resource) -> Schema:
-    documented = closure(SCHEME, row.group, row.version)[type_name(struct)]
+    documented = _documentation(row.group, row.version)[type_name(struct)]
     hints = get_type_hints(struct)
     properties = {}
     for field in msgspec.structs.fields(struct):

@@ -12,7 +12,7 @@ _GRACE_SECONDS = 60
 """More than the webhook takes to end: it is not ready for 10 s, still serving, and then drains."""
 _STARTUP_SECONDS = 600
 """A replica cannot answer before it has a certificate. The first one waits for the leader: seconds, unless the
-Secret was lost and API servers must learn of a new authority first (`rotation.Rules.propagation`)."""
+Secret was lost and API servers must learn of a new authority first (`rotation_step.Rules`)."""
 
 
 def deployment(options: ManifestOptions) -> apps_v1.Deployment:
