@@ -1,7 +1,7 @@
 """A certificate that the webhook makes for itself, and how its authority is replaced without a failed call.
 
 All state is in one Secret; API servers are told whom to trust by the `caBundle` of each webhook. Whatever is
-served must be trusted by what API servers *have read by now*, not by what was written just now. Hence the order:
+served must be trusted by what API servers *have read by now*, not by what was written just now. So the order:
 
     authority due:  next-ca is made -> it stands in every caBundle BESIDE the old one -> `propagation` passes
                     -> next-ca becomes ca, a leaf of it is served -> `overlap` passes -> the old one is dropped
@@ -91,9 +91,9 @@ class State:
 
 
 Action = Literal["found", "introduce", "publish", "unpublish", "promote", "issue", "forget"]
-"""found: a first authority, for nobody trusts any yet. introduce: the next one is made. publish, unpublish: since
-now every bundle has it, or no longer. promote: it takes over, with a leaf of its own. issue: a new leaf of the
-same. forget: the old ones are in no bundle any more."""
+"""found: a first authority, for nobody trusts any yet. introduce: the next one is made. publish, unpublish:
+since now every bundle has it, or no longer. promote: it takes over, with a leaf of its own. issue: a new leaf
+of the same. forget: the old ones are in no bundle any more."""
 
 Place = tuple[str, int]
 """Which configuration (its kind), which of its webhooks."""
