@@ -1,7 +1,6 @@
 """The webhook's paths, asked as a server asks an application; and what it says of itself."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
