@@ -16,7 +16,10 @@ class StoredObjects(Protocol):
     async def get(self, kind: type[T], name: str, namespace: str = "") -> T | None: ...
 
     async def list(self, kind: type[T], namespace: str = "") -> Sequence[T]:
-        """All of them, by name; of all namespaces if `namespace` is empty. They are shared: not to be changed."""
+        """All of them, by name; of all namespaces if `namespace` is empty.
+
+        They are shared: not to be changed.
+        """
 
 
 class NoObjects:

@@ -148,7 +148,8 @@ class InjectedInitContainer(DictMixin):
     **parameters**
 
     * **container** ``core_v1.Container`` - The container; its name must be free in the Pod.
-    * **position** ``str`` - first (the default) or last among the init containers; their order is their meaning.
+    * **position** ``str`` - first (the default) or last among the init containers; their order is their
+      meaning.
     """
 
     container: core_v1.Container | None = None
@@ -168,7 +169,8 @@ class PodPresetSpec(DictMixin):
     * **includeJobs** ``bool`` - Put liveness probes also into Pods whose restartPolicy is not Always.
     * **initContainers** ``List[InjectedInitContainer]`` - Init containers that the Pod gets.
     * **labels** ``dict`` - Labels of the Pod. They do not make other presets match.
-    * **namespaceSelector** ``meta_v1.LabelSelector`` - ClusterPodPreset only: in which namespaces; empty is all.
+    * **namespaceSelector** ``meta_v1.LabelSelector`` - ClusterPodPreset only: in which namespaces; an empty
+      one is all.
     * **onConflict** ``str`` - What a clash leads to: SkipAll (the default: the Pod gets nothing of any preset),
       SkipPreset (nothing of this one), KeepPod (all of this one but what clashes), Override (this preset's
       word holds, except against a preset of higher priority) or Reject (the Pod is refused).

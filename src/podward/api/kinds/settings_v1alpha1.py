@@ -11,7 +11,8 @@ class PodPresetSpec(DictMixin):
 
     * **env** ``List[core_v1.EnvVar]`` - Variables for every container and init container.
     * **envFrom** ``List[core_v1.EnvFromSource]`` - Sources of variables for every container and init container.
-    * **selector** ``meta_v1.LabelSelector`` - The Pods of this namespace that get the preset; an empty one is all.
+    * **selector** ``meta_v1.LabelSelector`` - The Pods of this namespace that get the preset; an empty one is
+      all.
     * **volumeMounts** ``List[core_v1.VolumeMount]`` - Mounts, of this preset's volumes, for every container
       and init container.
     * **volumes** ``List[core_v1.Volume]`` - Volumes for the Pod.

@@ -10,6 +10,7 @@ from typing import Any
 from lightkube.models import core_v1, meta_v1
 
 from podward.api.errors import FieldError, invalid
+from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.scheme import Resource
 from podward.api.validation.config import (
     config_map_errors,
@@ -19,17 +20,29 @@ from podward.api.validation.config import (
 )
 from podward.api.validation.names import metadata_errors
 from podward.api.validation.pod import pod_errors, pod_update_errors
+from podward.api.validation.pod_preset import (
+    preset_errors,
+    preset_update_errors,
+    settings_errors,
+    settings_update_errors,
+)
 
 _SPEC_RULES: dict[type[Any], Callable[[Any], list[FieldError]]] = {
     core_v1.Pod: pod_errors,
     core_v1.ConfigMap: config_map_errors,
     core_v1.Secret: secret_errors,
+    settings_v1alpha1.PodPreset: settings_errors,
+    podward_v1alpha1.PodPreset: preset_errors,
+    podward_v1alpha1.ClusterPodPreset: preset_errors,
 }
 
 _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
     core_v1.Pod: pod_update_errors,
     core_v1.ConfigMap: config_map_update_errors,
     core_v1.Secret: secret_update_errors,
+    settings_v1alpha1.PodPreset: settings_update_errors,
+    podward_v1alpha1.PodPreset: preset_update_errors,
+    podward_v1alpha1.ClusterPodPreset: preset_update_errors,
 }
 
 

@@ -53,6 +53,8 @@ class Preset:
     """16 hex digits of the defaulted spec: it changes with the meaning, not with spelling or metadata."""
     problems: tuple[FieldError, ...] = ()
     """Rules of safe mode that it breaks: safe mode leaves it out and says so."""
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What is worked out from `spec` once and for all, by whoever needs it, under his own name."""
 
     @property
     def id(self) -> str:
@@ -87,10 +89,10 @@ class Decision:
     path: str
     """JSON pointer into the resulting Pod, or of where it would have gone."""
     field: str
-    """For people: `spec.containers[app].env[TZ]`, `spec.volumes[cache]`, `spec.containers[app].livenessProbe`."""
+    """For people: `spec.containers[app].env[TZ]`, `spec.volumes[cache]`."""
     action: Action
     reason: str = ""
-    """One word: noPort, initContainer, notDefault, present, jobs, execNotOptedIn, higherPriority, wasDefault ..."""
+    """One word: noPort, initContainer, notDefault, present, jobs, execNotOptedIn, higherPriority ..."""
     text: str = ""
     """The reason as a sentence."""
 

@@ -22,8 +22,8 @@ class Proposal:
     """One item of one preset in one place of the Pod, weighed."""
 
     key: str
-    """What is claimed, by identity and not by index: `/spec/containers/0/env/TZ`. Two presets that want the
-    same thing have the same key."""
+    """What is claimed, by identity and not by index: `/spec/containers/app/env/TZ`. Two presets that want the
+    same thing have the same key. Of a clash between presets: the claim that is in the way."""
     pointer: str
     """JSON pointer of where it is or will be in the Pod."""
     field: str
@@ -39,6 +39,10 @@ class Proposal:
     reason: str = ""
     text: str = ""
     write: Callable[[Document], None] | None = None
+    also: tuple[str, ...] = ()
+    """Further keys to be claimed if it is written, identical or kept: what this preset relies on. A grace
+    period of 90 that a floor of 60 let pass must not be lowered to 50 by a preset that comes later, or a
+    second admission would raise it. They are no part of the provenance."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,8 @@ class Draft:
     is found identical, and claimed, in the second. Something there that is claimed by another preset and
     differs is a clash; something there that nobody claims is the author's.
     """
+    to_come: Mapping[str, Preset] = field(default_factory=dict)
+    """`Preset.id` -> the preset, of those whose turn is still to come in this admission."""
 
     def holder(self, key: str) -> str | None:
         return self.claims.get(key)
