@@ -3,10 +3,11 @@
 import base64
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from podward.admission.plugins.pod_preset.model import Conflict, Mode, Preset, Result
+from podward.admission.plugins.pod_preset.selection import PresetIndex
 from podward.machinery.patch import json_patch
 from podward.machinery.selectors import LabelSelector
 from podward.webhook.presets import NamespaceView
@@ -87,7 +88,7 @@ def admits(result: Callable[[Json], Result]) -> Admit:
 
     def admit(
         pod: Json,
-        presets: Sequence[Preset],
+        presets: PresetIndex,
         *,
         namespace: str,
         namespace_labels: Mapping[str, str] | None,
@@ -98,4 +99,4 @@ def admits(result: Callable[[Json], Result]) -> Admit:
     return admit
 
 
-EMPTY = NamespaceView(())
+EMPTY = NamespaceView(PresetIndex())

@@ -15,6 +15,7 @@ from lightkube.models import authorization_v1, meta_v1
 
 from podward.admission.plugins.pod_preset import parse
 from podward.admission.plugins.pod_preset.model import InvalidPreset, Origin, Preset
+from podward.admission.plugins.pod_preset.selection import PresetIndex
 from podward.api.scheme import SCHEME, Resource, Scheme
 from podward.client.api_client import ApiClient
 from podward.client.base import ApiError, Client, ObjectList, RawWatchEvent, Transport
@@ -147,7 +148,7 @@ class PresetClient(ApiClient):
 class NamespaceView:
     """Implements `review.View`."""
 
-    presets: Sequence[Preset]
+    presets: PresetIndex
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -252,8 +253,9 @@ class PresetCache:
         labels = await _labels_of(self._client, namespace) if self._of_cluster else {}
         return NamespaceView(self._presets(namespace), labels)
 
-    def _presets(self, namespace: str) -> Sequence[Preset]:
-        return (*self._of_cluster.values(), *self._of_namespaces.get(namespace, {}).values())
+    def _presets(self, namespace: str) -> PresetIndex:
+        own = self._of_namespaces.get(namespace, {})
+        return PresetIndex((*self._of_cluster.values(), *own.values()))
 
     async def _asked(self, namespace: str) -> NamespaceView:
         """What the API server has now."""
@@ -263,7 +265,8 @@ class PresetCache:
             self._listed(ClusterPodPreset, ""),
         )
         labels = await _labels_of(self._client, namespace) if lists[2] else {}
-        return NamespaceView([preset for listed in lists for preset in listed], labels)
+        presets = PresetIndex(preset for listed in lists for preset in listed)
+        return NamespaceView(presets, labels)
 
     async def _listed(self, kind: type[Stored], namespace: str) -> Sequence[Preset]:
         listed = await self._client.list(kind, namespace)

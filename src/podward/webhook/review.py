@@ -21,6 +21,7 @@ from podward.admission.plugins.pod_preset.model import (
     Preset,
     Result,
 )
+from podward.admission.plugins.pod_preset.selection import PresetIndex
 
 API_VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
@@ -90,7 +91,7 @@ class View(Protocol):
     """What presets are there for one namespace, at one moment."""
 
     @property
-    def presets(self) -> Sequence[Preset]: ...
+    def presets(self) -> PresetIndex: ...
 
     @property
     def namespace_labels(self) -> Mapping[str, str]: ...
@@ -102,7 +103,7 @@ class Admit(Protocol):
     def __call__(
         self,
         pod: Document,
-        presets: Sequence[Preset],
+        presets: PresetIndex,
         *,
         namespace: str,
         namespace_labels: Mapping[str, str] | None,
