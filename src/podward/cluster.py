@@ -14,7 +14,11 @@ from pathlib import Path
 
 from podward import __version__
 from podward.admission.chain import AdmissionChain
-from podward.admission.plugins.default_toleration_seconds import DefaultTolerationSeconds
+from podward.admission.plugins.default_toleration_seconds import (
+    DefaultTolerationSeconds,
+    as_it_came,
+)
+from podward.admission.plugins.pod_preset.model import Notice
 from podward.admission.plugins.priority import Priority
 from podward.admission.plugins.service_account import ServiceAccount
 from podward.api.scheme import SCHEME
@@ -23,12 +27,16 @@ from podward.apiserver.app import ApiServer
 from podward.apiserver.authentication import Authenticator
 from podward.apiserver.certificates import ensure_authority, write_kubeconfig
 from podward.apiserver.identity import SYSTEM, Identity
+from podward.apiserver.metrics import Aside, MetricsPage, in_the_loop
 from podward.apiserver.serving import HttpsServer
 from podward.apiserver.version import FOLLOWS
 from podward.client.api_client import ApiClient
 from podward.client.base import Transport
 from podward.client.recorder import EventRecorder
 from podward.client.transports.in_process import InProcessTransport
+from podward.controllers.pod_preset.controller import PresetController
+from podward.controllers.pod_preset.metrics import PresetMetrics
+from podward.controllers.pod_preset.reporter import PresetReporter
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
@@ -93,12 +101,14 @@ class Cluster:
         facts: NodeFacts,
         authenticate: Authenticator,
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
+        aside: Aside = in_the_loop,
     ) -> None:
-        """`transport`: how scheduler and kubelet reach the API server."""
+        """`transport`: how scheduler and kubelet reach the API server. `aside`: where metrics are written."""
         self.clock = clock
         self._transport = transport
         self.runtime = runtime
         self.node_server = NodeServer(runtime, clock)
+        metrics = MetricsPage(aside)
         self.apiserver = ApiServer(
             store,
             clock,
@@ -106,12 +116,16 @@ class Cluster:
             admission=AdmissionChain([plugin() for plugin in ADMISSION_ORDER]),
             node_access=self.node_server,
             authenticate=authenticate,
-            extra_routes={**discovery.routes(SCHEME), **openapi.routes(SCHEME)},
+            extra_routes={
+                **discovery.routes(SCHEME),
+                **openapi.routes(SCHEME),
+                "/metrics": metrics,
+            },
         )
         self.client = self.client_for(SYSTEM)
         self._recorders = [
             EventRecorder(self.client, clock, entropy, component=component, host=facts.name)
-            for component in (SCHEDULER_NAME, "kubelet")
+            for component in (SCHEDULER_NAME, "kubelet", "podward-presets")
         ]
         self._scheduler = Scheduler(self.client, clock, entropy, self._recorders[0])
         self.kubelet = Kubelet(
@@ -125,7 +139,22 @@ class Cluster:
             network=network,
             started_at=clock.now(),
         )
+        preset_metrics = PresetMetrics()
+        self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
+        self.preset_reporter = PresetReporter(
+            self._recorders[2], preset_metrics, self._presets.observe
+        )
+        for source in (
+            self.apiserver.families,
+            preset_metrics.families,
+            self._presets.families,
+        ):
+            metrics.add(source)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _preset_notice(self, notice: Notice) -> None:
+        """What the plug-in calls. It is made before its listener: that speaks through the API server."""
+        self.preset_reporter(notice)
 
     def client_for(self, identity: Identity) -> ApiClient:
         return ApiClient(self._transport(self.apiserver, identity))
@@ -137,6 +166,7 @@ class Cluster:
             "namespaces": self.apiserver.run_namespace_lifecycle(),
             "scheduler": self._scheduler.run(),
             "kubelet": self.kubelet.run(),
+            "presets": self._presets.run(),
         }
         parts |= {f"recorder-{i}": r.run() for i, r in enumerate(self._recorders)}
         self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
@@ -197,6 +227,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             root=config.data_dir,
             facts=_node_facts(config.node_name, node_ip, runtime),
             authenticate=Authenticator.from_credentials(credentials),
+            aside=asyncio.to_thread,
         )
         server = HttpsServer(
             cluster.apiserver,

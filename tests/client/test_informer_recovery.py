@@ -90,7 +90,7 @@ class Script:
 
 
 class Heard:
-    def __init__(self, script: Script, **options: str) -> None:
+    def __init__(self, script: Script, **options: Any) -> None:
         self.informer = Informer(
             ApiClient(script), core_v1.ConfigMap, clock=LoopClock(EPOCH), entropy=Entropy(1), **options
         )  # fmt: skip
@@ -105,7 +105,7 @@ class Heard:
 
 
 @asynccontextmanager
-async def following(script: Script, **options: str) -> AsyncIterator[Heard]:
+async def following(script: Script, **options: Any) -> AsyncIterator[Heard]:
     heard = Heard(script, **options)
     task = asyncio.create_task(heard.informer.run(heard))
     try:
@@ -245,5 +245,19 @@ def test_it_lists_and_watches_what_it_was_asked_for() -> None:
         async with following(script, field_selector="spec.nodeName=n1"):
             await asyncio.sleep(1)
         assert [query["fieldSelector"] for query in script.queries] == ["spec.nodeName=n1"] * 2
+
+    run(main())
+
+
+@pytest.mark.parametrize(("options", "asked"), [({}, "true"), ({"bookmarks": False}, "false")])
+def test_bookmarks_are_asked_for_unless_they_are_not_wanted(
+    options: dict[str, bool], asked: str
+) -> None:
+    script = Script([(5, [])])
+
+    async def main() -> None:
+        async with following(script, **options):
+            await asyncio.sleep(1)
+        assert script.queries[1]["allowWatchBookmarks"] == asked
 
     run(main())

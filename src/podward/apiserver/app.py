@@ -26,6 +26,7 @@ from podward.apiserver.handlers.patch import patch
 from podward.apiserver.handlers.update import update
 from podward.apiserver.handlers.watch import watch
 from podward.apiserver.identity import ANONYMOUS, Identity
+from podward.apiserver.metrics import RequestCounter, stored_objects
 from podward.apiserver.namespace_lifecycle import NamespaceLifecycle
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, Response, StreamResponse
@@ -34,6 +35,7 @@ from podward.apiserver.router import Target, route
 from podward.client.node_access import ExecSession, NodeAccess
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
+from podward.machinery.metrics import Family
 from podward.store.base import Store, StoreUnavailable
 
 Scope = MutableMapping[str, Any]
@@ -80,6 +82,7 @@ class ApiServer:
     ) -> None:
         self.registry = Registry(store, clock, entropy, scheme, admission)
         self.node_access = node_access
+        self._requests = RequestCounter()
         self._scheme = scheme
         self._authenticate = authenticate
         self._extra_routes = dict(extra_routes or {})
@@ -97,6 +100,10 @@ class ApiServer:
 
     async def run_namespace_lifecycle(self) -> None:
         await NamespaceLifecycle(self.registry).run()
+
+    async def families(self) -> list[Family]:
+        """What this server counts."""
+        return [self._requests.read(), await stored_objects(self.registry)]
 
     async def close(self) -> None:
         """End every watch and log that is being followed. Requests that come later are still answered."""
@@ -118,10 +125,20 @@ class ApiServer:
                 await _send(answer, send, with_body=scope["method"] != "HEAD")
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        """The answer of any request; nothing that goes wrong gets past here."""
+        """The answer of any request, counted."""
+        target = route(scope["path"], self._scheme)
+        answer = await self._attempt(scope, receive, target)
+        watch = isinstance(answer, StreamResponse) or b"watch=true" in scope.get(
+            "query_string", b""
+        )
+        self._requests.count(scope["method"], target, watch, answer.status)
+        return answer
+
+    async def _attempt(self, scope: Scope, receive: Receive, target: Target | None) -> Answer:
+        """Nothing that goes wrong gets past here."""
         try:
             body = await _read_body(receive)
-            return await self._dispatch(self._request(scope, body))
+            return await self._dispatch(self._request(scope, body), target)
         except ApiStatusError as error:
             return error_response(error)
         except RecursionError:
@@ -154,7 +171,7 @@ class ApiServer:
         trusted = (scope.get("extensions") or {}).get("podward.identity")
         return trusted if isinstance(trusted, Identity) else self._authenticate(scope)
 
-    async def _dispatch(self, request: Request) -> Answer:
+    async def _dispatch(self, request: Request, target: Target | None) -> Answer:
         check = _health_check(request.path)
         if check:
             return _health(check, request)
@@ -163,7 +180,6 @@ class ApiServer:
             if request.method not in ("GET", "HEAD"):
                 raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
             return await extra(request)
-        target = route(request.path, self._scheme)
         if target is None:
             raise status_error(404, "NotFound", _NOT_FOUND)
         return await self._resource(target, request)
@@ -211,7 +227,13 @@ class ApiServer:
             target = route(request.path, self._scheme)
             if target is None or target.subresource != "exec":
                 raise status_error(404, "NotFound", _NOT_FOUND)
-            return await open_exec(self.registry, self.node_access, target, request)
+            try:
+                session = await open_exec(self.registry, self.node_access, target, request)
+            except ApiStatusError as error:
+                self._requests.count("CONNECT", target, False, error.status.code or 500)
+                raise
+            self._requests.count("CONNECT", target, False, 101)
+            return session
 
         await serve_exec(scope, receive, send, lambda: self._request(scope, b""), open_session)
 

@@ -152,12 +152,13 @@ class ApiClient:
         resource_version: str,
         label_selector: str = "",
         field_selector: str = "",
+        bookmarks: bool = True,
     ) -> AsyncIterator[RawWatchEvent]:
         """As `watch`, bookmarks included: what an informer moves its version by."""
         query = {
             "watch": "true",
             "resourceVersion": resource_version,
-            "allowWatchBookmarks": "true",
+            "allowWatchBookmarks": "true" if bookmarks else "false",
             **_selectors(label_selector, field_selector),
         }
         lines = self._transport.stream(self._row(kind).path(namespace), query=query)

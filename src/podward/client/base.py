@@ -145,5 +145,6 @@ class Client(Protocol):
         resource_version: str,
         label_selector: str = "",
         field_selector: str = "",
+        bookmarks: bool = True,
     ) -> AsyncIterator[RawWatchEvent]:
         """As `watch`, bookmarks included and undecoded: what an informer moves its version by."""

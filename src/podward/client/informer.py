@@ -40,13 +40,17 @@ class Informer(Generic[T]):
         *,
         namespace: str = "",
         field_selector: str = "",
+        bookmarks: bool = True,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
+        """`bookmarks`: be woken now and then by a version, so that a watch that broke can go on from it. Of a
+        few objects that seldom change it costs less to list them again."""
         self._client = client
         self._kind = kind
         self._namespace = namespace
         self._field_selector = field_selector
+        self._bookmarks = bookmarks
         self._entropy = entropy
         self.store: dict[Key, T] = {}
         self.synced = asyncio.Event()
@@ -106,6 +110,7 @@ class Informer(Generic[T]):
             self._namespace,
             resource_version=version,
             field_selector=self._field_selector,
+            bookmarks=self._bookmarks,
         )
         async for event in events:
             if event.type == "BOOKMARK":

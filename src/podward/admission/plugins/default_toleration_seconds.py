@@ -30,5 +30,21 @@ class DefaultTolerationSeconds(AdmissionPlugin):
         return msgspec.structs.replace(pod, spec=spec)
 
 
+def as_it_came(pod: dict[str, Any]) -> dict[str, Any]:
+    """A stored Pod's document without the tolerations that were added here, or might have been."""
+    spec = pod.get("spec") or {}
+    kept = [t for t in spec.get("tolerations") or () if not _default(t)]
+    return {**pod, "spec": {**spec, "tolerations": kept}}
+
+
+def _default(toleration: dict[str, Any]) -> bool:
+    return (
+        toleration.get("key") in TAINTS
+        and toleration.get("operator") == "Exists"
+        and toleration.get("effect") == "NoExecute"
+        and toleration.get("tolerationSeconds") == SECONDS
+    )
+
+
 def _covers(toleration: core_v1.Toleration, taint: str) -> bool:
     return toleration.key in (taint, None, "") and toleration.effect in ("NoExecute", None, "")
