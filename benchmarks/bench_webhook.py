@@ -14,6 +14,7 @@ import re
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import deque
 from collections.abc import Iterator
@@ -130,7 +131,6 @@ class Load:
         self.last = b""
         self._wanted = 0
         self._finished = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
 
     def offer(self, request: bytes, due: float) -> None:
         if self.free:
@@ -144,7 +144,7 @@ class Load:
             await self._finished.wait()
 
     def done(self, sender: Sender, due: float, body: bytes | None) -> None:
-        self.latencies.append(self._loop.time() - due)
+        self.latencies.append(time.perf_counter() - due)
         if body is None:
             self.errors += 1
         else:
@@ -172,15 +172,15 @@ async def offered(port: int, rate: float, seconds: float) -> tuple[Load, float]:
         )
         load.free.append(sender)
     requests = [review(i) for i in range(PRESETS // 2)]
-    count, began = int(rate * seconds), loop.time()
+    count, began = int(rate * seconds), time.perf_counter()
     for i in range(count):
         due = began + i / rate
-        if (wait := due - loop.time()) > 0:
+        if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
         load.offer(requests[i % len(requests)], due)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(load.finished(count), 30)
-    return load, loop.time() - began
+    return load, time.perf_counter() - began
 
 
 class Api:

@@ -64,7 +64,7 @@ class Asker:
         self.metrics = WebhookMetrics()
         self.told: list[Notice] = []
         self.app = WebhookApp(
-            self.source, LoopClock(EPOCH), self.metrics, access=access, tell=self.told.append,
+            self.source, LoopClock(EPOCH), self.metrics, access=access, tell=self.tell,
             admit=admit or admits(lambda pod: Result(pod)), read=read,
         )  # fmt: skip
         self.metrics.watch(
@@ -73,6 +73,10 @@ class Asker:
             not_after=lambda: datetime(2030, 1, 1, tzinfo=UTC),
             ready=lambda: self.app.ready,
         )
+
+    def tell(self, notice: Notice) -> None:
+        self.told.append(notice)
+        self.metrics.count(notice)
 
     async def ask(
         self,

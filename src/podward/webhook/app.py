@@ -131,7 +131,6 @@ class WebhookApp:
         view = await self._presets.view(request.namespace or "")
         answer = review.mutate(request, view, self._mode, admit=self._admit)
         if answer.notice is not None:
-            self._metrics.count(answer.notice)
             self._tell(answer.notice)
         return answer
 

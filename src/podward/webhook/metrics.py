@@ -81,7 +81,7 @@ class WebhookMetrics:
         self._bound_seconds[path].observe(seconds)
 
     def count(self, notice: Notice) -> None:
-        """Dry runs too: they are calls as any other."""
+        """Of an admission that was no dry run."""
         if notice.result.patch:
             self._patched.inc()
         for conflict in notice.result.conflicts:

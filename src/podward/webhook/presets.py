@@ -16,6 +16,7 @@ from lightkube.models import authorization_v1, meta_v1
 from podward.admission.plugins.pod_preset import parse
 from podward.admission.plugins.pod_preset.model import InvalidPreset, Origin, Preset
 from podward.admission.plugins.pod_preset.selection import PresetIndex
+from podward.api.kinds.podward_v1alpha1 import PodPresetStatus
 from podward.api.scheme import SCHEME, Resource, Scheme
 from podward.client.api_client import ApiClient
 from podward.client.base import ApiError, Client, ObjectList, RawWatchEvent, Transport
@@ -40,16 +41,18 @@ class SettingsPodPreset(msgspec.Struct, kw_only=True):
     spec: Any = None
 
 
-class PodPreset(msgspec.Struct, kw_only=True):
+class PodPreset(msgspec.Struct, kw_only=True, omit_defaults=True):
     """`podpresets` of podward.dev."""
 
     metadata: meta_v1.ObjectMeta
     spec: Any = None
+    status: PodPresetStatus | None = None
 
 
-class ClusterPodPreset(msgspec.Struct, kw_only=True):
+class ClusterPodPreset(msgspec.Struct, kw_only=True, omit_defaults=True):
     metadata: meta_v1.ObjectMeta
     spec: Any = None
+    status: PodPresetStatus | None = None
 
 
 class Namespace(msgspec.Struct, kw_only=True):
@@ -57,6 +60,12 @@ class Namespace(msgspec.Struct, kw_only=True):
 
     metadata: meta_v1.ObjectMeta
 
+
+WITH_STATUS: Final[Mapping[Origin, type[Any]]] = {
+    "namespaced": PodPreset,
+    "cluster": ClusterPodPreset,
+}
+"""What the controller that writes statuses reads: the same documents, so that it comes to the same hashes."""
 
 Stored = SettingsPodPreset | PodPreset | ClusterPodPreset
 
@@ -127,6 +136,7 @@ class PresetClient(ApiClient):
         resource_version: str,
         label_selector: str = "",
         field_selector: str = "",
+        bookmarks: bool = True,
     ) -> AsyncIterator[RawWatchEvent]:
         """An absent kind's watch ends after a while without a word: then the informer lists again."""
         if kind in self.absent:
@@ -138,6 +148,7 @@ class PresetClient(ApiClient):
             resource_version=resource_version,
             label_selector=label_selector,
             field_selector=field_selector,
+            bookmarks=bookmarks,
         )
         async for event in events:
             self.heard[kind] = self._clock.monotonic()

@@ -11,20 +11,23 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from podward.admission.plugins.pod_preset.model import Mode
 from podward.apiserver.serving import HttpsServer
 from podward.client.access import Access, AccessError, from_kubeconfig, in_cluster
 from podward.client.api_client import ApiClient
+from podward.client.recorder import EventRecorder
 from podward.client.transports.http import HttpTransport
+from podward.controllers.pod_preset.controller import PresetController
+from podward.controllers.pod_preset.reporter import PresetReporter
 from podward.machinery.clock import Clock, SystemClock
 from podward.machinery.entropy import Entropy
 from podward.machinery.http_client import SystemHttpClient
-from podward.webhook.access import AccessReviewer, NoAccessReview, SubjectAccessReviewer
+from podward.webhook.access import NoAccessReview, SubjectAccessReviewer
 from podward.webhook.app import WebhookApp, place_of
 from podward.webhook.certificates import FileCertificate, ServingCertificate
 from podward.webhook.leader import LeaderElector
@@ -32,6 +35,7 @@ from podward.webhook.metrics import WebhookMetrics
 from podward.webhook.naming import Installation
 from podward.webhook.presets import (
     WEBHOOK_SCHEME,
+    WITH_STATUS,
     PresetCache,
     PresetClient,
     SettingsPodPreset,
@@ -40,6 +44,8 @@ from podward.webhook.rotation import ManagedCertificate
 
 GRACE_SECONDS: Final = 10
 """How long a request that is under way may take when everything else has ended."""
+COMPONENT: Final = "podward-webhook"
+"""Who Events are from."""
 _USUAL: Final = Installation()
 _KEEP_ALIVE_SECONDS: Final = 120
 """Longer than an API server keeps a connection that rests (90 s): it is the one to hang up."""
@@ -114,6 +120,7 @@ async def _serve_until_stopped(
     parts.app.drain()
     if background.stopped:
         await asyncio.sleep(config.drain_seconds)
+        await parts.recorder.flush()
 
 
 def _access(config: WebhookConfig) -> Access:
@@ -157,23 +164,40 @@ class _Parts:
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        self.url = transport.url
+        host = os.uname().nodename
         client = ApiClient(transport, WEBHOOK_SCHEME)
         namespace = config.namespace or access.namespace or _USUAL.namespace
         installation = Installation(namespace, config.service)
+        self.url = transport.url
+        self._leader = LeaderElector(
+            client, clock, entropy,
+            namespace=namespace, name=installation.lease, identity=f"{host}_{entropy.uuid4()}",
+        )  # fmt: skip
+        self.certificate: ServingCertificate = (
+            FileCertificate(config.certificate, config.key, clock)
+            if config.certificate is not None and config.key is not None
+            else ManagedCertificate(client, clock, entropy, self._leader, installation=installation)
+        )
         self.presets = PresetCache(
             PresetClient(transport, clock, optional=[SettingsPodPreset]),
             clock,
             entropy,
             strict=config.strict,
         )
-        self._leader: LeaderElector | None = None
-        self.certificate = self._certificate(config, client, installation, clock, entropy)
         self.metrics = WebhookMetrics()
-        reviewer: AccessReviewer = (
-            SubjectAccessReviewer(client) if config.access_review else NoAccessReview()
+        self.recorder = EventRecorder(client, clock, entropy, component=COMPONENT, host=host)
+        self._statuses = PresetController(
+            client, clock, entropy, kinds=WITH_STATUS, count_pods=config.count_pods,
+            is_leader=lambda: self._leader.is_leader,
+        )  # fmt: skip
+        self.app = WebhookApp(
+            self.presets,
+            clock,
+            self.metrics,
+            mode=config.mode,
+            access=SubjectAccessReviewer(client) if config.access_review else NoAccessReview(),
+            tell=PresetReporter(self.recorder, self.metrics, self._statuses.observe),
         )
-        self.app = WebhookApp(self.presets, clock, self.metrics, mode=config.mode, access=reviewer)
         self.metrics.watch(
             invalid=lambda: self.presets.invalid,
             age=lambda: self.presets.age,
@@ -182,26 +206,39 @@ class _Parts:
         )
 
     def begin(self, background: "_Background") -> None:
-        if self._leader is not None:
-            background.add("leader election", self._leader.run())
+        background.add("statuses", run_while_leader(self._leader, self._statuses.run))
+        background.add("leader election", self._leader.run())
         background.add("presets", self.presets.run())
+        background.add("events", self.recorder.run())
 
-    def _certificate(
-        self,
-        config: WebhookConfig,
-        client: ApiClient,
-        installation: Installation,
-        clock: Clock,
-        entropy: Entropy,
-    ) -> ServingCertificate:
-        if config.certificate is not None and config.key is not None:
-            return FileCertificate(config.certificate, config.key, clock)
-        identity = f"{os.uname().nodename}_{entropy.uuid4()}"
-        self._leader = LeaderElector(
-            client, clock, entropy,
-            namespace=installation.namespace, name=installation.lease, identity=identity,
-        )  # fmt: skip
-        return ManagedCertificate(client, clock, entropy, self._leader, installation=installation)
+
+class Leader(Protocol):
+    """Of a `LeaderElector`, what is needed here."""
+
+    @property
+    def is_leader(self) -> bool: ...
+
+    def on_change(self, listener: Callable[[], None]) -> None: ...
+
+
+async def run_while_leader(leader: Leader, part: Callable[[], Awaitable[None]]) -> None:
+    """`part`, begun when this replica becomes the leader and cancelled when it is no longer."""
+    changed = asyncio.Event()
+    leader.on_change(changed.set)
+    while True:
+        changed.clear()
+        if not leader.is_leader:
+            await changed.wait()
+            continue
+        running, waiting = asyncio.ensure_future(part()), asyncio.ensure_future(changed.wait())
+        try:
+            await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+        finally:
+            running.cancel()
+            waiting.cancel()
+            await asyncio.gather(running, waiting, return_exceptions=True)
 
 
 class _Background:
