@@ -125,17 +125,21 @@ def test_a_name_that_is_still_to_be_drawn_counts_as_drawn() -> None:
     assert seen == ["cal-xxxxx"]
 
 
-def test_safe_mode_says_which_presets_it_will_leave_out() -> None:
+def test_safe_mode_refuses_what_it_would_leave_out() -> None:
     def read(document: Mapping[str, Any], *, namespace: str) -> Preset:
         return preset("cal", problems=(field_invalid("metadata.name", "x", "too long"),))
 
     body = asked(document(), resource=SETTINGS)
-    said = response(judged(body, read).answer.body)
-    assert said["allowed"] is True
-    assert said["warnings"] == [
-        'PodPreset: cal is left out of every Pod: metadata.name: Invalid value: "x": too long'
-    ]
-    assert "warnings" not in response(judged(body, read, "compat").answer.body)
+    status = response(judged(body, read).answer.body)["status"]
+    assert status["code"] == 422
+    assert status["message"] == (
+        'PodPreset.settings.k8s.io "cal" is invalid: metadata.name: Invalid value: "x": too long'
+    )
+    assert status["details"]["causes"] == [
+        {"reason": "FieldValueInvalid", "field": "metadata.name",
+         "message": 'Invalid value: "x": too long'},
+    ]  # fmt: skip
+    assert allowed(judged(body, read, "compat"))
 
 
 PROBE = {"mode": "override", "value": {"tcpSocket": {"port": 1}}}
@@ -245,3 +249,21 @@ def test_a_server_without_that_api_has_nothing_to_forbid() -> None:
         return await SubjectAccessReviewer(client).refusal(question())
 
     assert run(main()) == ""
+
+
+@pytest.mark.parametrize(
+    ("resource", "obj", "field"),
+    [
+        (SETTINGS, document({"selector": {}, "volumeMounts": [{"name": "x", "mountPath": "/x"}]}),
+         "spec.volumeMounts[0].name"),
+        (SETTINGS, {**document({"selector": {}, "env": [{"name": "A"}]}),
+                    "metadata": {"name": "n" * 54, "namespace": "edge"}}, "metadata.name"),
+    ],
+)  # fmt: skip
+def test_the_rules_are_those_of_podwards_own_server(
+    resource: tuple[str, str, str], obj: Json, field: str
+) -> None:
+    judgement = validation.validate(review.read(asked(obj, resource=resource)), "safe")
+    status = response(judgement.answer.body)["status"]
+    assert (status["code"], status["reason"]) == (422, "Invalid")
+    assert field in [cause["field"] for cause in status["details"]["causes"]]

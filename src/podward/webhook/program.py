@@ -113,6 +113,7 @@ async def _serve_until_stopped(
         return
     background.add("certificate", parts.certificate.run())
     server, url = await _listening(config, parts.app, context)
+    cleanup.push_async_callback(parts.recorder.flush)
     cleanup.push_async_callback(server.stop)
     if await background.wait_for(parts.presets.wait_synced()):
         ready(Ready(url, parts.url, parts.presets.count))
@@ -120,7 +121,6 @@ async def _serve_until_stopped(
     parts.app.drain()
     if background.stopped:
         await asyncio.sleep(config.drain_seconds)
-        await parts.recorder.flush()
 
 
 def _access(config: WebhookConfig) -> Access:

@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from podward.admission.plugins.pod_preset import parse
 from podward.admission.plugins.pod_preset.model import Document, InvalidPreset, Mode, Preset
+from podward.api import errors
+from podward.api.scheme import SCHEME
 from podward.webhook import review
 from podward.webhook.naming import OVERRIDE_VERB
 from podward.webhook.review import Answer, Request, UserInfo
@@ -78,11 +82,9 @@ def validate(request: Request, mode: Mode, *, read: Read = parse.preset_of) -> J
         found = read(named, namespace=request.namespace or "")
     except InvalidPreset as error:
         return Judgement(_invalid(request, kind[1], error))
-    warnings = []
     if mode == "safe" and found.problems:
-        listed = ", ".join(dict.fromkeys(str(problem) for problem in found.problems))
-        warnings = [f"PodPreset: {found.name} is left out of every Pod: {listed}"]
-    return Judgement(review.let_through(request, warnings), _access(request, kind[1], preset))
+        return Judgement(_breaks_rules(request, found))
+    return Judgement(review.let_through(request), _access(request, kind[1], preset))
 
 
 def _changes_nothing(preset: Document, request: Request) -> bool:
@@ -109,6 +111,16 @@ def _invalid(request: Request, kind: str, error: InvalidPreset) -> Answer:
     group = request.resource.group
     details = {"name": error.name, "group": group, "kind": kind, "causes": causes}
     return review.denied(request, 422, "Invalid", str(error), details=details)
+
+
+def _breaks_rules(request: Request, preset: Preset) -> Answer:
+    """What a server of 1.19 stored and then could not use, or not without harm."""
+    of = request.resource
+    row = SCHEME.of_plural(of.group, "v1alpha1", of.resource)
+    assert row is not None, "kinds of presets are known"
+    status = errors.invalid(row, preset.name, preset.problems).status
+    details = msgspec.to_builtins(status.details)
+    return review.denied(request, 422, "Invalid", status.message or "", details=details)
 
 
 def _access(request: Request, kind: str, preset: Document) -> AccessQuestion | None:
