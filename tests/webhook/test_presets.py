@@ -268,7 +268,7 @@ def test_a_cluster_without_the_old_group_is_complete_and_the_group_may_come_late
         task = asyncio.create_task(cache.run())
         await asyncio.wait_for(cache.wait_synced(), 5)
         await asyncio.sleep(1000)
-        assert cache.age <= 60.0  # what is absent has nothing to say
+        assert cache.age < 90.0
         made = Bench(api, strict=False)
         await made.post(f"{SETTINGS}/namespaces/default/podpresets", "late", "A")
         lacking.code = 0

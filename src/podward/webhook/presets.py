@@ -231,11 +231,10 @@ class PresetCache:
 
     @property
     def age(self) -> float:
-        """Of what was heard longest ago; an API that is absent says nothing and does not count."""
+        """Of what was heard longest ago. An API that is absent is heard to be so."""
         now = self._clock.monotonic()
         began = self._began if self._began is not None else now
-        kinds = {*_ORIGINS, Namespace} - self._client.absent
-        return max(now - self._client.heard.get(kind, began) for kind in kinds)
+        return max(now - self._client.heard.get(kind, began) for kind in (*_ORIGINS, Namespace))
 
     @property
     def count(self) -> int:
