@@ -16,6 +16,7 @@ from podward.api.kinds import podward_v1alpha1 as own
 from podward.api.scheme import SCHEME, Resource, Scheme
 from podward.apiserver.identity import SYSTEM
 from podward.client.api_client import ApiClient
+from podward.client.base import Response
 from podward.client.transports.in_process import InProcessTransport
 from podward.controllers.pod_preset import controller as subject
 from podward.controllers.pod_preset import status
@@ -156,6 +157,22 @@ def test_pods_that_come_change_and_go_are_counted() -> None:
             await asyncio.sleep(2)
             assert await w.numbers() == (1, 1, 0)
             await w.client.delete(core_v1.Pod, "new", "edge", grace_period_seconds=0)
+            await asyncio.sleep(2)
+            assert await w.numbers() == (0, 0, 0)
+
+    run(main())
+
+
+def test_a_pod_that_is_excluded_later_does_not_match() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await w.add_preset()
+            await w.add_pod("a")
+            await asyncio.sleep(2)
+            assert await w.numbers() == (1, 0, 1)
+            excluded = {"podpreset.admission.kubernetes.io/exclude": "true"}
+            patch = {"metadata": {"annotations": excluded}}
+            await w.client.patch(core_v1.Pod, "a", patch, namespace="edge")
             await asyncio.sleep(2)
             assert await w.numbers() == (0, 0, 0)
 
@@ -415,6 +432,51 @@ def test_pods_are_watched_from_the_first_preset_to_the_last() -> None:
             await w.add_preset()
             await w.add_pod("a")
             await asyncio.sleep(2)
+            assert await w.numbers() == (1, 0, 1)
+
+    run(main())
+
+
+def test_pods_that_went_while_nobody_watched_are_forgotten() -> None:
+    async def main() -> None:
+        async with world() as w:
+            await w.add_preset()
+            await w.add_pod("a")
+            await asyncio.sleep(2)
+            await w.client.delete(own.PodPreset, "cal", "edge")
+            await asyncio.sleep(2)
+            await w.client.delete(core_v1.Pod, "a", "edge", grace_period_seconds=0)
+            await asyncio.sleep(2)
+            await w.add_preset()
+            await asyncio.sleep(2)
+            assert await w.numbers() == (0, 0, 0)
+
+    run(main())
+
+
+def test_a_status_is_for_the_preset_that_was_looked_at_and_no_newer_one() -> None:
+    async def main() -> None:
+        async with world() as w:
+            answers: list[int] = []
+            request = w.api.line.request
+
+            async def meddled(method: str, path: str, **more: Any) -> Response:
+                if (method, path) != ("PATCH", STATUS):
+                    return await request(method, path, **more)
+                if not answers:
+                    patch = {"spec": {"env": [{"name": "TZ", "value": "CET"}]}}
+                    await w.client.patch(
+                        own.PodPreset, "cal", patch, namespace="edge", patch_type="merge"
+                    )
+                answer = await request(method, path, **more)
+                answers.append(answer.status)
+                return answer
+
+            w.api.line.request = meddled  # type: ignore[method-assign]
+            await w.add_pod("a", w.stored())
+            await w.add_preset()
+            await asyncio.sleep(5)
+            assert answers == [409, 200]
             assert await w.numbers() == (1, 0, 1)
 
     run(main())

@@ -230,12 +230,10 @@ class PresetController:
             try:
                 await self._write(key)
             except ApiError as error:
-                # In conflict with a newer preset: the watch brings it, and it is soon seen.
+                # Gone, or in conflict with a newer one: the watch brings that, and it is looked at again.
                 if error.code not in (404, 409):
                     log.warning("cannot write the status of %s: %s", "/".join(key), error)
                     self._queue.add(key, delay=RETRY_SECONDS)
-                elif error.code == 409:
-                    self._queue.add(key)
             except TransportError as error:
                 log.warning("cannot write the status of %s: %s", "/".join(key), error)
                 self._queue.add(key, delay=RETRY_SECONDS)
