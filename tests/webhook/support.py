@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 from lightkube.models import admissionregistration_v1 as registration
 from lightkube.models import core_v1, meta_v1
+from tests.client.support import EPOCH
 
 from podward.client.base import Client
 from podward.machinery.certificates import Pair, make_leaf, split_bundle
@@ -15,7 +16,6 @@ from podward.webhook.manifest_options import ManifestOptions
 from podward.webhook.manifests import webhook_configurations
 from podward.webhook.naming import Installation
 from podward.webhook.rotation import Rules
-from tests.client.support import EPOCH
 
 INSTALLATION = Installation()
 MUTATING = registration.MutatingWebhookConfiguration
@@ -69,7 +69,7 @@ async def install(client: Client) -> None:
 async def bundle(client: Client, kind: type[MUTATING] | type[VALIDATING] = MUTATING) -> bytes:
     """What the API server would trust."""
     configuration = await client.get(kind, INSTALLATION.configuration)
-    (webhook,) = configuration.webhooks or ()
+    (webhook,) = configuration.webhooks or []
     return base64.b64decode(webhook.clientConfig.caBundle or "")
 
 

@@ -1,7 +1,7 @@
 """A certificate rotates while it is in use: real TLS over loopback, days of a clock that is set by hand.
 
-Two replicas serve; the second follows late. Clients come without pause, each with what an API server would trust:
-the caBundle of this moment, or of a while ago. Some keep their connection through everything.
+Two replicas serve; the second follows late. Clients come without pause, each with what an API server would
+trust: the caBundle of this moment, or of a while ago. Some keep their connection through everything.
 """
 
 import asyncio
@@ -13,11 +13,6 @@ from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509
-
-from podward.client.base import Client
-from podward.machinery.entropy import Entropy
-from podward.webhook import rotation
-from podward.webhook.rotation import Bundles, ManagedCertificate, Rules, State, Step
 from tests.client.support import started
 from tests.webhook.support import (
     HOUR,
@@ -29,9 +24,14 @@ from tests.webhook.support import (
     install,
 )
 
+from podward.client.base import Client
+from podward.machinery.entropy import Entropy
+from podward.webhook import rotation
+from podward.webhook.rotation import Bundles, ManagedCertificate, Rules, State, Step
+
 NAME = SHORT.names[0]
 TICK = timedelta(minutes=20)
-"""How far behind an API server is; the second replica looks at every other tick only. The rules allow for both."""
+"""How far behind an API server is; the second replica looks at every other tick. The rules allow for both."""
 NO_CHECK_TIME = 0x200000
 """OpenSSL would ask the machine's clock whether a certificate is valid; the test asks its own."""
 
@@ -214,7 +214,7 @@ def new_authority_instead_of_the_old(
     step = right_order(state, bundles, now, rules)
     if state.coming is None:
         return step
-    alone = {place: (state.coming.certificate,) for place in bundles}
+    alone = dict.fromkeys(bundles, (state.coming.certificate,))
     return replace(step, bundles={p: b for p, b in alone.items() if b != bundles[p]})
 
 
