@@ -214,7 +214,8 @@ def webhook(podward: Server) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "podward", "webhook", "--kubeconfig", str(podward.kubeconfig),
          "--listen", "127.0.0.1:0", "--cert-file", str(pki / "server.crt"),
-         "--key-file", str(pki / "server.key"), "--drain", "0"],
+         "--key-file", str(pki / "server.key"), "--namespace", "default",
+         "--drain", "0"],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

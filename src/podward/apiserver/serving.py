@@ -9,10 +9,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from podward.apiserver.authentication import PEER
 from podward.apiserver.certificates import Credentials
+
+_CLOSING_SECONDS: Final = 1.0
+"""How long a client may take to answer that a connection at rest is closed."""
 
 
 class HttpsServer:
@@ -76,10 +79,14 @@ class HttpsServer:
         return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
-        """Within about `grace_seconds`, open watches or not."""
+        """Within about `grace_seconds`; sooner, if no request is under way. Who does not hang up is left."""
         if self._server is None or self._task is None:
             return
         self._server.should_exit = True
+        await asyncio.wait((self._task,), timeout=_CLOSING_SECONDS)
+        while not self._task.done() and self._server.server_state.tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # nobody tells of it; uvicorn has the timeout
+        self._server.force_exit = True
         await asyncio.gather(self._task, return_exceptions=True)
 
     def _bind(self) -> socket.socket:

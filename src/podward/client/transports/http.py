@@ -26,7 +26,8 @@ whose other end has vanished says nothing for ever."""
 
 
 class HttpTransport:
-    """Implements `client.base.Transport`. `http` is shared with others and closed by who made it."""
+    """Implements `client.base.Transport`. `http` is closed by who made it, and used by no other identity at the
+    same server: it keeps connections by the place of a client's key, and the key is in memory."""
 
     def __init__(
         self,
