@@ -9,6 +9,7 @@ on a new connection.
 
 import asyncio
 import contextlib
+import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
@@ -50,6 +51,8 @@ _USUAL: Final = Installation()
 _KEEP_ALIVE_SECONDS: Final = 120
 """Longer than an API server keeps a connection that rests (90 s): it is the one to hang up."""
 
+log = logging.getLogger(__name__)
+
 
 class WebhookError(Exception):
     """It cannot be begun, or cannot go on; the text is the one line that the user reads."""
@@ -86,6 +89,7 @@ async def serve(
     config: WebhookConfig, *, ready: Callable[[Ready], None], stop: asyncio.Event
 ) -> None:
     """Until `stop` is set; then it drains. Raises `WebhookError`."""
+    asyncio.get_running_loop().set_exception_handler(_without_noise)
     clock, entropy = SystemClock(), Entropy()
     async with contextlib.AsyncExitStack() as cleanup:
         access = _access(config)
@@ -121,6 +125,15 @@ async def _serve_until_stopped(
     parts.app.drain()
     if background.stopped:
         await asyncio.sleep(config.drain_seconds)
+
+
+def _without_noise(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """uvloop calls it a fatal error, with a traceback, when a connection is given up while TLS is agreed on:
+    it writes to the socket that it has just closed. Whoever waited for the connection knows already."""
+    if context.get("message") == "Fatal error on SSL protocol":
+        log.debug("a connection was given up: %s", context.get("exception"))
+    else:
+        loop.default_exception_handler(context)
 
 
 def _access(config: WebhookConfig) -> Access:
