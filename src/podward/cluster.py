@@ -11,14 +11,17 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from podward import __version__
+from podward.admission.base import AdmissionPlugin
 from podward.admission.chain import AdmissionChain
 from podward.admission.plugins.default_toleration_seconds import (
     DefaultTolerationSeconds,
     as_it_came,
 )
 from podward.admission.plugins.pod_preset.model import Notice
+from podward.admission.plugins.pod_preset.plugin import PodPreset
 from podward.admission.plugins.priority import Priority
 from podward.admission.plugins.service_account import ServiceAccount
 from podward.api.scheme import SCHEME
@@ -57,6 +60,9 @@ from podward.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
+PodPresets = Literal["safe", "compat", "off"]
+"""What becomes of presets: merged with care, as Kubernetes 1.19 did it, or not at all."""
+
 
 class ClusterError(Exception):
     """Podward cannot start here; the text is the one line that the user reads."""
@@ -73,6 +79,7 @@ class ClusterConfig:
     runtime: str = "process"
     isolation: str = "auto"
     stop_pods: bool = False
+    pod_presets: PodPresets = "safe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,17 @@ class Ready:
     node_name: str
 
 
-ADMISSION_ORDER = (Priority, DefaultTolerationSeconds, ServiceAccount)
-"""Row = plug-in; they mutate in this order, then validate in this order."""
+def admission_order(
+    pod_presets: PodPresets, notice: Callable[[Notice], None]
+) -> list[AdmissionPlugin]:
+    """Row = plug-in; they mutate in this order, then validate in this order. It is Kubernetes' own."""
+    rows: tuple[AdmissionPlugin | None, ...] = (
+        None if pod_presets == "off" else PodPreset(pod_presets, notice),
+        ServiceAccount(),
+        Priority(),
+        DefaultTolerationSeconds(),
+    )
+    return [plugin for plugin in rows if plugin is not None]
 
 
 class Cluster:
@@ -102,6 +118,7 @@ class Cluster:
         authenticate: Authenticator,
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
         aside: Aside = in_the_loop,
+        pod_presets: PodPresets = "safe",
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server. `aside`: where metrics are written."""
         self.clock = clock
@@ -113,7 +130,7 @@ class Cluster:
             store,
             clock,
             entropy,
-            admission=AdmissionChain([plugin() for plugin in ADMISSION_ORDER]),
+            admission=AdmissionChain(admission_order(pod_presets, self._preset_notice)),
             node_access=self.node_server,
             authenticate=authenticate,
             extra_routes={
@@ -228,6 +245,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             facts=_node_facts(config.node_name, node_ip, runtime),
             authenticate=Authenticator.from_credentials(credentials),
             aside=asyncio.to_thread,
+            pod_presets=config.pod_presets,
         )
         server = HttpsServer(
             cluster.apiserver,

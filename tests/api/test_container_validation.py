@@ -183,6 +183,66 @@ CASES: list[tuple[str, dict[str, Any], Causes]] = [
         ],
     ),
     (
+        "a source of all variables that is none",
+        {"envFrom": [{"secretRef": {"name": "s"}}, {}]},
+        [("envFrom", 'Invalid value: "": must specify one of: `configMapRef` or `secretRef`')],
+    ),
+    (
+        "a way out of a volume",
+        {"volumeMounts": [{"name": "v", "mountPath": "/x", "subPath": "/a/../b"}]},
+        [
+            ("volumeMounts.subPath", 'Invalid value: "/a/../b": must be a relative path'),
+            ("volumeMounts.subPath", "Invalid value: \"/a/../b\": must not contain '..'"),
+        ],
+    ),
+    (
+        "mounts that would be seen outside",
+        {"volumeMounts": [{"name": "v", "mountPath": "/x", "mountPropagation": "Bidirectional"}]},
+        [
+            (
+                "volumeMounts.mountPropagation",
+                "Forbidden: Bidirectional mount propagation is available only to privileged "
+                "containers",
+            )
+        ],
+    ),
+    (
+        "a mount where a device is",
+        {
+            "volumeMounts": [{"name": "v", "mountPath": "/x"}],
+            "volumeDevices": [{"name": "v", "devicePath": "/x"}],
+        },
+        [
+            (
+                "volumeMounts[0].mountPath",
+                'Invalid value: "/x": must not already exist in volumeDevices',
+            )
+        ],
+    ),
+    (
+        "a field that cannot be a variable",
+        {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]},
+        [
+            (
+                "env[0].valueFrom.fieldRef.fieldPath",
+                'Unsupported value: "status.phase": supported values: "metadata.name", '
+                '"metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", '
+                '"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"',
+            )
+        ],
+    ),
+    (
+        "one of a field that has no parts",
+        {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name['a']"}}}]},
+        [
+            (
+                "env[0].valueFrom.fieldRef.fieldPath",
+                "Invalid value: \"metadata.name['a']\": error converting fieldPath: field label does "
+                "not support subscript: metadata.name['a']",
+            )
+        ],
+    ),
+    (
         "a negative amount",
         {"resources": {"requests": {"cpu": "-1"}}},
         [
@@ -222,13 +282,19 @@ def test_what_is_wrong_with_a_container(container: dict[str, Any], expected: Cau
         {"env": [{"name": "1 any-thing.printable"}, {"name": "A"}, {"name": "A", "value": "2"}]},
         {"envFrom": [{"configMapRef": {"name": "m"}}, {"prefix": "P", "secretRef": {"name": "s"}}]},
         {"volumeMounts": [{"name": "v", "mountPath": "/x", "subPath": "a/b..c"}]},
+        {
+            "securityContext": {"privileged": True},
+            "volumeMounts": [{"name": "v", "mountPath": "/x", "mountPropagation": "Bidirectional"}],
+        },
+        {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a/b']"}}}]},
         {"resources": {"requests": {"cpu": "1000m"}, "limits": {"cpu": "1"}}},
         {"resources": {"requests": {"cpu": "0"}}},
         {"terminationMessagePolicy": "FallbackToLogsOnError"},
         {"args": [""], "command": [], "workingDir": "anything", "tty": True},
     ],
     ids=["a digit", "a long name", "a port", "a port of two protocols", "variables",
-         "variables of maps", "a path below", "as much as allowed", "nothing", "logs", "the rest"],
+         "variables of maps", "a path below", "a privileged mount", "a label",
+         "as much as allowed", "nothing", "logs", "the rest"],
 )  # fmt: skip
 def test_a_container_that_is_valid(container: dict[str, Any]) -> None:
     assert container_causes(container, volumes=[{"name": "v"}]) == []

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from lightkube.models import core_v1, meta_v1
 
+from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.merge_keys import MERGE_KEYS, merge_schema, schema_of, struct_below
 from podward.api.scheme import RESOURCES, SCHEME, Resource
 from podward.machinery.patch import MergeSchema, strategic_merge_patch
@@ -50,6 +51,10 @@ def key_at(kind: type[Any], path: str) -> str | None:
         (core_v1.Node, "status.addresses", "type"),
         (core_v1.Namespace, "status.conditions", "type"),
         (core_v1.ServiceAccount, "secrets", "name"),
+        (settings_v1alpha1.PodPreset, "spec.env", "name"),
+        (settings_v1alpha1.PodPreset, "spec.volumes", "name"),
+        (settings_v1alpha1.PodPreset, "spec.volumeMounts", "mountPath"),
+        (podward_v1alpha1.ClusterPodPreset, "spec.sidecars", "name"),
     ],
 )
 def test_this_list_is_merged_by(kind: type[Any], path: str, key: str) -> None:
@@ -75,6 +80,9 @@ def test_this_list_is_merged_by(kind: type[Any], path: str, key: str) -> None:
         (core_v1.Node, "status.images"),
         (core_v1.Namespace, "spec.finalizers"),
         (core_v1.ServiceAccount, "imagePullSecrets"),
+        (settings_v1alpha1.PodPreset, "spec.envFrom"),
+        (podward_v1alpha1.PodPreset, "spec.containers"),
+        (podward_v1alpha1.PodPreset, "spec.tolerations"),
     ],
 )
 def test_this_list_is_replaced_whole(kind: type[Any], path: str) -> None:
@@ -91,7 +99,8 @@ def test_every_kind_merges_its_metadata(resource: Resource) -> None:
 def test_every_row_names_a_list_of_the_api_and_a_field_of_its_elements(
     owner: str, field: str
 ) -> None:
-    struct = getattr(core_v1, owner, None) or getattr(meta_v1, owner)
+    modules = (core_v1, meta_v1, podward_v1alpha1)
+    struct = next(getattr(module, owner) for module in modules if hasattr(module, owner))
     fields = {f.name: f for f in msgspec.structs.fields(struct)}
     assert field in fields
     element = struct_below(fields[field].type)

@@ -49,6 +49,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
         (["get"], "Missing argument"),
         (["get", "pods", "--kubeconfig", "/does/not/exist"], "/does/not/exist"),
         (["up", "--listen", "nowhere"], "nowhere"),
+        (["up", "--pod-presets", "wild"], "wild"),
         (["run", "/does/not/exist.yaml"], "/does/not/exist.yaml"),
         (["logs", "x", "--since", "soon", "--kubeconfig", "/none"], "/none"),
     ],

@@ -395,6 +395,10 @@ _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
     "Event": {"metadata": {}, "involvedObject": {}},
     "NodeSelector": {"nodeSelectorTerms": []},
     "ContainerRestartRule": {},
+    "ISCSIVolumeSource": {"lun": 0},
+    "RBDVolumeSource": {"monitors": []},
+    "CephFSVolumeSource": {"monitors": []},
+    "PersistentVolumeClaimTemplate": {"spec": {}},
 }
 """Fields that the Structs require and are no strings: what Go's zero value is."""
 

@@ -4,13 +4,19 @@
 """
 
 import base64
-from collections.abc import Callable, Iterable
-from typing import Any
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
-from lightkube.models import core_v1
+from lightkube.models import core_v1, meta_v1
+
+from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 
 _DEFAULT_FILE_MODE = 0o644
+AnyPreset = TypeVar(
+    "AnyPreset", bound=podward_v1alpha1.PodPreset | podward_v1alpha1.ClusterPodPreset
+)
 
 
 def set_defaults(obj: Any) -> Any:
@@ -64,16 +70,24 @@ def _container(
         port.protocol = port.protocol or "TCP"
         if host_network and not port.hostPort:
             port.hostPort = port.containerPort
-    for variable in container.env or ():
-        if variable.valueFrom is not None and variable.valueFrom.fieldRef is not None:
-            _field_ref(variable.valueFrom.fieldRef)
+    _environment(container.env or ())
     for probe in (container.livenessProbe, container.readinessProbe, container.startupProbe):
         if probe is not None:
             _probe(probe)
     if container.lifecycle is not None:
-        for handler in (container.lifecycle.postStart, container.lifecycle.preStop):
-            if handler is not None and handler.httpGet is not None:
-                _http_get(handler.httpGet)
+        _lifecycle(container.lifecycle)
+
+
+def _environment(variables: Sequence[core_v1.EnvVar]) -> None:
+    for variable in variables:
+        if variable.valueFrom is not None and variable.valueFrom.fieldRef is not None:
+            _field_ref(variable.valueFrom.fieldRef)
+
+
+def _lifecycle(lifecycle: core_v1.Lifecycle) -> None:
+    for handler in (lifecycle.postStart, lifecycle.preStop):
+        if handler is not None and handler.httpGet is not None:
+            _http_get(handler.httpGet)
 
 
 def default_pull_policy(image: str) -> str:
@@ -136,6 +150,25 @@ def _volume(volume: core_v1.Volume) -> None:
         token = projection.serviceAccountToken
         if token is not None and token.expirationSeconds is None:
             token.expirationSeconds = 3600
+    for name, defaults in _SOURCE_DEFAULTS.items():
+        source = getattr(volume, name)
+        for field, value in defaults.items() if source is not None else ():
+            if getattr(source, field) is None:
+                setattr(source, field, value)
+    claim = volume.ephemeral.volumeClaimTemplate if volume.ephemeral is not None else None
+    if claim is not None:
+        claim.spec.volumeMode = claim.spec.volumeMode or "Filesystem"
+
+
+_SOURCE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "iscsi": {"iscsiInterface": "default"},
+    "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "azureDisk": {
+        "cachingMode": "ReadWrite", "kind": "Shared", "fsType": "ext4", "readOnly": False,
+    },
+    "scaleIO": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+}  # fmt: skip
+"""Of sources that no node of ours mounts, but in which presets and Pods are compared (spec/podpreset.md 1)."""
 
 
 def _downward_files(files: Iterable[core_v1.DownwardAPIVolumeFile] | None) -> None:
@@ -171,9 +204,51 @@ def _node(node: core_v1.Node) -> None:
     node.status = node.status or core_v1.NodeStatus()
 
 
+# ---- presets
+
+
+def _settings_preset(preset: settings_v1alpha1.PodPreset) -> None:
+    """Stored presets of this kind are completed as Pods are. The selector is a struct in Go: always there."""
+    if preset.spec is None:
+        preset.spec = settings_v1alpha1.PodPresetSpec()
+    if preset.spec.selector is None:
+        preset.spec.selector = meta_v1.LabelSelector()
+    _environment(preset.spec.env or ())
+    for volume in preset.spec.volumes or ():
+        _volume(volume)
+
+
+def completed_preset(preset: AnyPreset) -> AnyPreset:
+    """A copy in which everything that a preset carries is completed as in a Pod: to compare and to check.
+
+    What is stored stays as it was written: a preset's lists are atomic to `kubectl apply`, which would take
+    every default in them for somebody else's change.
+    """
+    preset = copy.deepcopy(preset)
+    spec = preset.spec
+    if spec is None:
+        return preset
+    _environment(spec.env or ())
+    for volume in spec.volumes or ():
+        _volume(volume)
+    for section in spec.containers or ():
+        _environment(section.env or ())
+        for probe in (section.livenessProbe, section.readinessProbe, section.startupProbe):
+            if probe is not None and probe.value is not None:
+                _probe(probe.value)
+        if section.lifecycle is not None and section.lifecycle.value is not None:
+            _lifecycle(section.lifecycle.value)
+    injected = [entry.container for entry in spec.initContainers or ()]
+    for container in [*injected, *(spec.sidecars or ())]:
+        if container is not None:
+            _container(container, host_network=False)
+    return preset
+
+
 DEFAULTERS: dict[type[Any], Callable[[Any], None]] = {
     core_v1.Pod: _pod,
     core_v1.Secret: _secret,
     core_v1.Namespace: _namespace,
     core_v1.Node: _node,
+    settings_v1alpha1.PodPreset: _settings_preset,
 }

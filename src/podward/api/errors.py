@@ -86,6 +86,7 @@ def field_duplicate(path: str, value: Any) -> FieldError:
 def status_error(
     code: int, reason: str, message: str, details: meta_v1.StatusDetails | None = None
 ) -> ApiStatusError:
+    """`reason` may be empty: then the message is all there is."""
     return ApiStatusError(
         meta_v1.Status(
             apiVersion="v1",
@@ -93,7 +94,7 @@ def status_error(
             metadata=meta_v1.ListMeta(),
             status="Failure",
             message=message,
-            reason=reason,
+            reason=reason or None,
             details=details,
             code=code,
         )

@@ -44,8 +44,18 @@ MERGE_KEYS: dict[tuple[str, str], str] = {
     ("NodeStatus", "addresses"): "type",
     ("NamespaceStatus", "conditions"): "type",
     ("ServiceAccount", "secrets"): "name",
+    ("PodPresetSpec", "env"): "name",
+    ("PodPresetSpec", "sidecars"): "name",
+    ("PodPresetSpec", "volumeMounts"): "mountPath",
+    ("PodPresetSpec", "volumes"): "name",
+    ("ContainerSection", "env"): "name",
+    ("ContainerSection", "volumeMounts"): "mountPath",
+    ("PodPresetStatus", "conditions"): "type",
 }
-"""(type, list field) -> the key; lists that are not here are replaced whole."""
+"""(type, list field) -> the key; lists that are not here are replaced whole.
+
+Those of PodPreset had none in Kubernetes, so that `kubectl apply` took each default in them for a change.
+"""
 
 
 def merge_schema(resource: Resource) -> MergeSchema:

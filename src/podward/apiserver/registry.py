@@ -6,14 +6,14 @@ wrote in between.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 import msgspec
 from lightkube.models import meta_v1
 
-from podward.admission.base import AdmissionRequest
+from podward.admission.base import AdmissionRequest, Operation
 from podward.admission.chain import AdmissionChain
 from podward.api import codec, errors
 from podward.api.defaults import set_defaults
@@ -24,6 +24,7 @@ from podward.apiserver.strategies.event import EventStrategy
 from podward.apiserver.strategies.namespace import NamespaceStrategy
 from podward.apiserver.strategies.node import NodeStrategy
 from podward.apiserver.strategies.pod import PodStrategy
+from podward.apiserver.strategies.pod_preset import PodPresetStrategy, SettingsPodPresetStrategy
 from podward.apiserver.strategies.secret import SecretStrategy
 from podward.apiserver.strategy import (
     Marked,
@@ -42,6 +43,9 @@ _STRATEGIES: Final[Mapping[str, Strategy]] = {
     "nodes": NodeStrategy(),
     "events": EventStrategy(),
     "secrets": SecretStrategy(),
+    "podpresets.settings.k8s.io": SettingsPodPresetStrategy(),
+    "podpresets.podward.dev": PodPresetStrategy(),
+    "clusterpodpresets.podward.dev": PodPresetStrategy(),
 }
 _PLAIN: Final = Strategy()
 _RETRIES: Final = 100
@@ -53,6 +57,9 @@ _MODIFIED: Final = (
 )
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """What a write carries beside the object."""
@@ -60,6 +67,8 @@ class WriteOptions:
     identity: Identity = SYSTEM
     dry_run: bool = False
     subresource: str = ""
+    warnings: list[str] = field(default_factory=list)
+    """What the author is to be told beside the answer: added while the write is prepared."""
 
 
 class ObjectCache:
@@ -79,6 +88,25 @@ class ObjectCache:
         return found
 
 
+class CurrentObjects:
+    """`StoredObjects` for admission: the store itself, through the cache."""
+
+    def __init__(self, store: Store, scheme: Scheme, cache: ObjectCache) -> None:
+        self._store = store
+        self._scheme = scheme
+        self._cache = cache
+
+    async def get(self, kind: type[T], name: str, namespace: str = "") -> T | None:
+        resource = self._scheme.of_type(kind)
+        found = await self._store.get(Registry.key(resource, namespace, name))
+        return None if found is None else self._cache.decode(found, resource)
+
+    async def list(self, kind: type[T], namespace: str = "") -> Sequence[T]:
+        resource = self._scheme.of_type(kind)
+        listing = await self._store.range(Registry.prefix(resource, namespace))
+        return [self._cache.decode(record, resource) for record in listing.records]
+
+
 class Registry:
     def __init__(
         self,
@@ -94,6 +122,7 @@ class Registry:
         self.cache = ObjectCache()
         self._entropy = entropy
         self._admission = admission
+        self._objects = CurrentObjects(store, scheme, self.cache)
 
     def strategy(self, resource: Resource) -> Strategy:
         return _STRATEGIES.get(resource.group_resource, _PLAIN)
@@ -104,8 +133,9 @@ class Registry:
         base = f"/registry/{resource.group or 'core'}/{resource.plural}/"
         return f"{base}{namespace}/" if namespace else base
 
-    def key(self, resource: Resource, namespace: str, name: str) -> str:
-        return self.prefix(resource, namespace if resource.namespaced else "") + name
+    @staticmethod
+    def key(resource: Resource, namespace: str, name: str) -> str:
+        return Registry.prefix(resource, namespace if resource.namespaced else "") + name
 
     async def record(self, resource: Resource, namespace: str, name: str) -> Record:
         """The stored document; 404 if there is none."""
@@ -126,10 +156,13 @@ class Registry:
             await self._require_namespace(resource, namespace, metadata_of(obj))
         obj = self._named(obj, resource)
         obj = set_defaults(obj)
-        obj = await self._admit("CREATE", resource, obj, None, options)
-        obj = self._stamped(self.strategy(resource).prepare_for_create(obj), resource)
+        asked = _Asked("CREATE", resource, namespace, metadata_of(obj).name or "", options)
+        obj = await self._admit(asked, obj, None)
+        strategy = self.strategy(resource)
+        obj = self._stamped(strategy.prepare_for_create(obj), resource)
         validate_create(obj, resource)
-        await self._review("CREATE", resource, obj, None, options)
+        options.warnings.extend(strategy.warnings_for_create(obj))
+        await self._review(asked, obj, None)
         name = metadata_of(obj).name or ""
         key = self.key(resource, namespace, name)
         if options.dry_run:
@@ -155,11 +188,14 @@ class Registry:
         writer left; if it sets another one, that is a conflict (409).
         """
         key = self.key(resource, namespace, name)
+        asked = _Asked("UPDATE", resource, namespace, name, options)
+        told = len(options.warnings)
         for _ in range(_RETRIES):
+            del options.warnings[told:]  # of a try that came to nothing
             record = await self.record(resource, namespace, name)
             old = self.cache.decode(record, resource)
             new = _keep_identity(change(old, record.value), old, resource)
-            new = await self._prepared_update(resource, new, old, options)
+            new = await self._prepared_update(asked, new, old)
             if new == old or options.dry_run:
                 return new
             try:
@@ -181,11 +217,14 @@ class Registry:
         """The object in its last form, and whether it is gone now."""
         key = self.key(resource, namespace, name)
         strategy = self.strategy(resource)
+        asked = _Asked("DELETE", resource, namespace, name, options)
+        told = len(options.warnings)
         for _ in range(_RETRIES):
+            del options.warnings[told:]  # of a try that came to nothing
             record = await self.record(resource, namespace, name)
             old = self.cache.decode(record, resource)
             _check_preconditions(resource, old, delete_options.preconditions)
-            await self._review("DELETE", resource, None, old, options)
+            await self._review(asked, None, old)
             outcome = strategy.delete(old, delete_options.gracePeriodSeconds, self.clock.now())
             removed = isinstance(outcome, Removed)
             new = outcome.object if isinstance(outcome, Marked) else old
@@ -199,21 +238,22 @@ class Registry:
                 continue
         raise errors.conflict(resource, name, _MODIFIED)
 
-    async def _prepared_update(
-        self, resource: Resource, new: Any, old: Any, options: WriteOptions
-    ) -> Any:
+    async def _prepared_update(self, asked: "_Asked", new: Any, old: Any) -> Any:
+        resource, options = asked.resource, asked.options
         strategy = self.strategy(resource)
         if options.subresource == "status":
             new = strategy.prepare_for_status_update(new, old)
-            new = await self._admit("UPDATE", resource, new, old, options)
+            new = await self._admit(asked, new, old)
             validate_status_update(new, old, resource)
         elif options.subresource == "finalize":
             new = msgspec.structs.replace(old, spec=new.spec)
         elif options.subresource != "binding":  # a binding is made by the server itself
-            new = strategy.prepare_for_update(set_defaults(new), old)
-            new = await self._admit("UPDATE", resource, new, old, options)
+            new = set_defaults(new)
+            options.warnings.extend(strategy.warnings_for_update(new, old))
+            new = strategy.prepare_for_update(new, old)
+            new = await self._admit(asked, new, old)
             validate_update(new, old, resource)
-        await self._review("UPDATE", resource, new, old, options)
+        await self._review(asked, new, old)
         if strategy.tracks_generation and new.spec != old.spec:
             new = with_metadata(new, generation=(metadata_of(old).generation or 0) + 1)
         return new
@@ -230,34 +270,27 @@ class Registry:
         )
         return _at(obj, record.revision)
 
-    async def _admit(
-        self, operation: Any, resource: Resource, obj: Any, old: Any, options: WriteOptions
-    ) -> Any:
-        request = self._admission_request(operation, resource, obj, old, options)
-        return await self._admission.mutate(request)
+    async def _admit(self, asked: "_Asked", obj: Any, old: Any) -> Any:
+        return await self._admission.mutate(self._admission_request(asked, obj, old))
 
-    async def _review(
-        self, operation: Any, resource: Resource, obj: Any, old: Any, options: WriteOptions
-    ) -> None:
-        request = self._admission_request(operation, resource, obj, old, options)
-        await self._admission.validate(request)
+    async def _review(self, asked: "_Asked", obj: Any, old: Any) -> None:
+        await self._admission.validate(self._admission_request(asked, obj, old))
 
-    @staticmethod
-    def _admission_request(
-        operation: Any, resource: Resource, obj: Any, old: Any, options: WriteOptions
-    ) -> AdmissionRequest:
-        metadata = metadata_of(obj if obj is not None else old)
+    def _admission_request(self, asked: "_Asked", obj: Any, old: Any) -> AdmissionRequest:
+        options = asked.options
         return AdmissionRequest(
-            operation=operation,
-            resource=resource,
+            operation=asked.operation,
+            resource=asked.resource,
             subresource=options.subresource,
-            namespace=metadata.namespace or "",
-            name=metadata.name or "",
+            namespace=asked.namespace if asked.resource.namespaced else "",
+            name=asked.name,
             object=obj,
             old_object=old,
             user=options.identity.name,
             groups=options.identity.groups,
             dry_run=options.dry_run,
+            warnings=options.warnings,
+            objects=self._objects,
         )
 
     async def _require_namespace(
@@ -292,6 +325,17 @@ class Registry:
             selfLink=None,
             managedFields=None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a client asked for, before any object was looked at."""
+
+    operation: Operation
+    resource: Resource
+    namespace: str
+    name: str
+    options: WriteOptions
 
 
 def _at(obj: Any, revision: int) -> Any:

@@ -17,6 +17,8 @@ _FORMS: Final[Mapping[str, Form]] = {
     "PartialObjectMetadataList": "partial",
 }
 _INCLUDES: Final = ("Metadata", "None", "Object")
+_WARNING_LIMIT: Final = 256
+_WARNINGS_LIMIT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,17 @@ def json_or_yaml(
 
 
 def warning_headers(warnings: Iterable[str]) -> dict[str, str]:
-    """RFC 7234 warnings, which kubectl prints; several are joined in one header."""
-    values = [_warning(text) for text in warnings]
+    """RFC 7234 warnings, which kubectl prints; each is said once, several are joined in one header.
+
+    Headers have limits: if all of it is longer than 4096 characters, lines are cut at 256, and what then
+    still goes beyond is left out, as an API server does it.
+    """
+    texts = list(dict.fromkeys(warnings))
+    if sum(map(len, texts)) > _WARNINGS_LIMIT:
+        texts = [text[:_WARNING_LIMIT] for text in texts]
+        while sum(map(len, texts)) > _WARNINGS_LIMIT:
+            texts.pop()
+    values = [_warning(text) for text in texts]
     return {"warning": ", ".join(values)} if values else {}
 
 

@@ -62,6 +62,14 @@ class Strategy:
         """`obj` without what a client has no say in."""
         return obj
 
+    def warnings_for_create(self, obj: Any) -> list[str]:
+        """What its author should know of an object that is accepted all the same."""
+        return []
+
+    def warnings_for_update(self, new: Any, old: Any) -> list[str]:
+        """The same of a change of the object itself, as it was asked for: before `prepare_for_update`."""
+        return []
+
     def prepare_for_update(self, new: Any, old: Any) -> Any:
         """`new` with what a client may not change taken from `old`."""
         if "status" in type(new).__struct_fields__:

@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import re
 import ssl
+import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +13,7 @@ from podward.cli.errors import CliError
 from podward.cli.kubeconfig import Server, find_server
 
 Json = dict[str, Any]
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
 class StatusError(CliError):
@@ -47,6 +50,7 @@ class HttpClient:
         # Python 3.13 insists on an extension that a small CA may leave out.
         self.context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
         self._connection: http.client.HTTPSConnection | None = None
+        self._warned: set[str] = set()
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.server.token}", "Accept": "application/json"}
@@ -67,9 +71,18 @@ class HttpClient:
             headers["Content-Type"] = content_type
         response = self._send(method, path, query, body, headers)
         data = response.read()
+        self._warn(response.getheader("Warning") or "")
         if response.status >= 300:
             raise _refusal(response.status, data)
         return json.loads(data) if data else {}
+
+    def _warn(self, header: str) -> None:
+        """What the server has to say beside its answer (RFC 7234), as kubectl prints it: each once."""
+        for quoted in _WARNING.findall(header):
+            text = re.sub(r"\\(.)", r"\1", quoted)
+            if text not in self._warned:
+                self._warned.add(text)
+                print(f"Warning: {text}", file=sys.stderr, flush=True)
 
     def stream(
         self, path: str, *, query: dict[str, str] | None = None, accept: str = "application/json"

@@ -13,6 +13,7 @@ VERBS = {
     "run": "Run manifests in the foreground and show what happens.",
     "simulate": "Run manifests in virtual time and show what would happen.",
     "lint": "Say what probes promise and which mistakes they hold.",
+    "preset": "Say what presets make of a Pod, without a server.",
     "apply": "Create or change objects from manifests.",
     "get": "List objects.",
     "describe": "Show one object in full, with its events.",

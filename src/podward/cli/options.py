@@ -8,6 +8,16 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def preset_options(command: F) -> F:
+    return click.option(
+        "--pod-presets",
+        type=click.Choice(["safe", "compat", "off"]),
+        default="safe",
+        show_default=True,
+        help="Merge presets with care, as Kubernetes 1.19 did it to the letter, or not at all.",
+    )(command)
+
+
 def server_options(command: F) -> F:
     command = click.option(
         "-n", "--namespace", default="default", help="The namespace to work in."

@@ -17,11 +17,12 @@ import click
 
 from podward.cli.errors import CliError
 from podward.cli.logs import seconds
+from podward.cli.options import preset_options
 from podward.machinery.host import ignore_signals_alone
 
 if TYPE_CHECKING:
     from podward.cli.live_view import Output, View
-    from podward.cluster import ClusterConfig
+    from podward.cluster import ClusterConfig, PodPresets
 
 TEAR_DOWN_SECONDS = 45.0
 
@@ -32,7 +33,8 @@ TEAR_DOWN_SECONDS = 45.0
 @click.option(
     "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
 )
-def command(files: tuple[str, ...], span: str, isolation: str) -> None:
+@preset_options
+def command(files: tuple[str, ...], span: str, isolation: str, pod_presets: "PodPresets") -> None:
     """Run manifests in the foreground and show what happens."""
     from podward.cli import manifests
 
@@ -41,7 +43,7 @@ def command(files: tuple[str, ...], span: str, isolation: str) -> None:
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     folder = Path(tempfile.mkdtemp(prefix="podward-run-"))
     try:
-        well = _run(folder, documents, limit, isolation)
+        well = _run(folder, documents, limit, isolation, pod_presets)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not well:
@@ -49,7 +51,11 @@ def command(files: tuple[str, ...], span: str, isolation: str) -> None:
 
 
 def _run(
-    folder: Path, documents: list[dict[str, Any]], limit: float | None, isolation: str
+    folder: Path,
+    documents: list[dict[str, Any]],
+    limit: float | None,
+    isolation: str,
+    pod_presets: "PodPresets",
 ) -> bool:
     import uvloop
 
@@ -61,6 +67,7 @@ def _run(
         node_name=socket.gethostname().lower(),
         isolation=isolation,
         stop_pods=True,
+        pod_presets=pod_presets,
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -13,8 +13,10 @@ import click
 from podward.cli import manifests
 from podward.cli.errors import CliError
 from podward.cli.logs import seconds
+from podward.cli.options import preset_options
 
 if TYPE_CHECKING:
+    from podward.cluster import PodPresets
     from podward.simulate.simulation import Recording
 
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     "--faults", "faults", multiple=True, metavar="FILE", help="What goes wrong, and when."
 )
 @click.option("-n", "--namespace", default="default")
+@preset_options
 def command(
     files: tuple[str, ...],
     span: str,
@@ -45,6 +48,7 @@ def command(
     behaviours: tuple[str, ...],
     faults: tuple[str, ...],
     namespace: str,
+    pod_presets: "PodPresets",
 ) -> None:
     """Run manifests exactly as written in virtual time and show what happens."""
     from podward.api.errors import ApiStatusError
@@ -66,7 +70,7 @@ def command(
         recording = simulate(
             documents, seconds(span), seed=seed, namespace=namespace,
             prepare=behaviour.load([Path(name) for name in behaviours]),
-            faults=schedule.load([Path(name) for name in faults]),
+            faults=schedule.load([Path(name) for name in faults]), pod_presets=pod_presets,
         )  # fmt: skip
     except (ApiError, ApiStatusError) as error:
         raise CliError(f"the server refuses it: {error.status.message}") from None

@@ -5,12 +5,17 @@ import logging
 import signal
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from podward.cli.errors import CliError
 from podward.cli.kubeconfig import default_data_dir
+from podward.cli.options import preset_options
 from podward.machinery.host import ignore_signals_alone
+
+if TYPE_CHECKING:
+    from podward.cluster import PodPresets
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -28,6 +33,7 @@ def parse_address(text: str) -> tuple[str, int]:
 @click.option(
     "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
 )
+@preset_options
 @click.option("--stop-pods", is_flag=True, help="End the Pods when stopping; else they run on.")
 def command(
     data_dir: Path | None,
@@ -36,6 +42,7 @@ def command(
     runtime: str,
     isolation: str,
     stop_pods: bool,
+    pod_presets: "PodPresets",
 ) -> None:
     """Run the API server, the scheduler and the node on this machine."""
     from podward.cluster import ClusterConfig, ClusterError
@@ -49,6 +56,7 @@ def command(
         runtime=runtime,
         isolation=isolation,
         stop_pods=stop_pods,
+        pod_presets=pod_presets,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(

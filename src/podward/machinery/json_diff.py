@@ -42,12 +42,15 @@ def _of_objects(before: dict[str, Any], after: dict[str, Any], path: str) -> Ite
         if key not in after:
             yield {"op": "remove", "path": f"{path}/{escaped(key)}"}
     for key, value in after.items():
+        old = before.get(key)
+        if old is value and key in before:
+            continue
         here = f"{path}/{escaped(key)}"
-        if before.get(key) is None and (value is not None or key not in before):
+        if old is None:
             # of a member that is null, as well: whoever holds the document may have dropped it
             yield {"op": "add", "path": here, "value": value}
         else:
-            yield from _differences(before[key], value, here)
+            yield from _differences(old, value, here)
 
 
 def _of_lists(before: list[Any], after: list[Any], path: str) -> Iterator[Operation]:

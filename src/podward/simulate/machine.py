@@ -15,7 +15,7 @@ from podward.apiserver.identity import Identity
 from podward.apiserver.version import FOLLOWS
 from podward.client.base import ApiError, Transport
 from podward.client.transports.in_process import InProcessTransport
-from podward.cluster import Cluster
+from podward.cluster import Cluster, PodPresets
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.runtime.base import ContainerState, Runtime, SandboxState
 from podward.machinery.entropy import Entropy
@@ -49,11 +49,20 @@ _RESTART_SECONDS = 1.0
 class Machine:
     """Its edges may be disturbed; it may be looked at and spoken to from outside, whatever happens."""
 
-    def __init__(self, folder: Path, seed: int, *, strict: bool, disturbed: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        strict: bool,
+        disturbed: bool = True,
+        pod_presets: PodPresets = "safe",
+    ) -> None:
         """`disturbed`: whether faults will come; without them the edges are bare, and cost nothing."""
         self.folder = folder
         self.seed = seed
         self._disturbed = disturbed
+        self._pod_presets = pod_presets
         self.clock = JumpingClock(EPOCH)
         self.world = World(self.clock, Entropy(seed), strict=strict)
         self.store = MemoryStore()
@@ -130,6 +139,7 @@ class Machine:
             transport=InProcessTransport
             if life is None
             else lambda server, who: self.transport(server, who, life),
+            pod_presets=self._pod_presets,
         )
 
     async def _watch_over(self, cluster: Cluster) -> None:

@@ -20,7 +20,7 @@ from podward.api.errors import ApiStatusError, bad_request
 from podward.api.scheme import SCHEME
 from podward.client.base import Client
 from podward.client.informer import Informer
-from podward.cluster import Cluster
+from podward.cluster import Cluster, PodPresets
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 from podward.simulate import virtual_loop
@@ -99,12 +99,15 @@ def simulate(
     prepare: Callable[[World], None] | None = None,
     script: Script | None = None,
     faults: Sequence[Fault] = (),
+    pod_presets: PodPresets = "safe",
 ) -> Recording:
     """Raises `ApiStatusError` for a manifest the server refuses, `CannotSimulate` for what nobody described."""
 
     async def main() -> Recording:
         with tempfile.TemporaryDirectory(prefix="podward-simulate-", dir=in_memory()) as folder:
-            machine = Machine(Path(folder), seed, strict=True, disturbed=bool(faults))
+            machine = Machine(
+                Path(folder), seed, strict=True, disturbed=bool(faults), pod_presets=pod_presets
+            )
             if prepare is not None:
                 prepare(machine.world)
             return await _run(machine, documents, seconds, namespace, script, faults)

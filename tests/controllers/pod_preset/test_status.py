@@ -149,7 +149,7 @@ def test_a_cluster_preset_is_carried_in_any_namespace() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "no json", "[]", "1", "[" * 5000),
+        *("", "no json", "[]", "1", "[" * 5000, '{"deep": ' + "[" * 50_000),
         '{"presets": 1, "fields": [], "v": 1}',
         '{"presets": {"a": 1}, "v": 1}',
         '{"presets": {"a": "b"}, "fields": {"/metadata/labels/tier": "a"}, "v": 2}',

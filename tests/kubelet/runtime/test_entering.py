@@ -27,7 +27,8 @@ QUESTIONS = {
     "working directory": ["pwd"],
     "environment": ["sh", "-c", "env | sort | grep -v ^_="],
     "file system": ["ls", "/tmp", "/run", "/dev"],
-    "open files": ["sh", "-c", "ls /proc/$$/fd | sort | head -3; ls /proc/$$/fd | wc -l"],
+    # No pipe: a shell that makes one has its ends open for a moment, seen or not seen by who looks meanwhile.
+    "open files": ["sh", "-c", "echo /proc/self/fd/*"],
     "exit code": ["sh", "-c", "exit 7"],
     "end by signal": ["sh", "-c", "kill -9 $$"],
     "output": ["sh", "-c", "echo out; echo err >&2"],

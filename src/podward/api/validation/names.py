@@ -92,6 +92,17 @@ def env_name(text: str) -> list[str]:
     return []
 
 
+def strict_env_name(text: str) -> list[str]:
+    """What a variable had to be called in Kubernetes 1.19, and still has to in a preset of that time."""
+    if not _fits("[-._a-zA-Z][-._a-zA-Z0-9]*", text):
+        return [
+            "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or "
+            "'.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or "
+            "'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')"
+        ]
+    return _leads_up(text)
+
+
 def config_key(text: str) -> list[str]:
     """Keys of config maps and secrets: they become file names."""
     problems = []
@@ -102,9 +113,16 @@ def config_key(text: str) -> list[str]:
             "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',"
             "  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
         )
-    elif text in (".", "..") or text.startswith(".."):
-        problems.append(f"must not {'be' if text in ('.', '..') else 'start with'} '{text[:2]}'")
+    else:
+        problems += _leads_up(text)
     return problems
+
+
+def _leads_up(text: str) -> list[str]:
+    """A file of that name would be another directory."""
+    if text in (".", ".."):
+        return [f"must not be '{text}'"]
+    return ["must not start with '..'"] if text.startswith("..") else []
 
 
 def port_name(text: str) -> list[str]:

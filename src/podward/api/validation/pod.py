@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 from lightkube.models import core_v1
 
-from podward.api.defaults import volume_sources
 from podward.api.errors import (
     FieldError,
     field_duplicate,
@@ -17,15 +16,17 @@ from podward.api.errors import (
     field_not_supported,
     field_required,
 )
+from podward.api.validation.environment import env_errors, env_from_errors
 from podward.api.validation.names import (
-    config_key,
     dns_label,
     dns_subdomain,
-    env_name,
+    label_value,
     labels_errors,
     port_name,
+    qualified_name,
 )
 from podward.api.validation.probes import ProbeField, handler_errors, probe_errors
+from podward.api.validation.volumes import mounts_errors, volumes_errors
 from podward.machinery.quantity import QuantityError, parse_quantity
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -42,25 +43,24 @@ def pod_errors(pod: core_v1.Pod) -> list[FieldError]:
 
 
 def spec_errors(spec: core_v1.PodSpec, path: str) -> list[FieldError]:
-    found = _volumes_errors(spec.volumes or (), f"{path}.volumes")
-    volumes = {volume.name for volume in spec.volumes or ()}
+    found, volumes = volumes_errors(spec.volumes or (), f"{path}.volumes")
     seen: set[str] = set()
     grace = spec.terminationGracePeriodSeconds
     if not spec.containers:
         found.append(field_required(f"{path}.containers"))
     for index, container in enumerate(spec.containers):
         where = f"{path}.containers[{index}]"
-        found += _container_errors(container, where, volumes, seen, grace)
+        found += container_errors(container, where, volumes, seen, grace)
         found += _restart_rule_errors(container, where)
     for index, container in enumerate(spec.initContainers or ()):
         where = f"{path}.initContainers[{index}]"
-        found += _container_errors(
+        found += container_errors(
             container, where, volumes, seen, grace, plain_init=container.restartPolicy != "Always"
         )
         found += _restart_rule_errors(container, where)
     for index, ephemeral in enumerate(spec.ephemeralContainers or ()):
         where = f"{path}.ephemeralContainers[{index}]"
-        found += _container_errors(ephemeral, where, volumes, seen, grace, ephemeral=True)
+        found += container_errors(ephemeral, where, volumes, seen, grace, ephemeral=True)
     if spec.restartPolicy not in RESTART_POLICIES:
         found.append(
             field_not_supported(f"{path}.restartPolicy", spec.restartPolicy, RESTART_POLICIES)
@@ -83,13 +83,13 @@ def spec_errors(spec: core_v1.PodSpec, path: str) -> list[FieldError]:
     if deadline is not None and not 1 <= deadline <= 2**31 - 1:
         detail = "must be between 1 and 2147483647, inclusive"
         found.append(field_invalid(f"{path}.activeDeadlineSeconds", deadline, detail))
-    return found
+    return found + tolerations_errors(spec.tolerations or (), f"{path}.tolerations")
 
 
 # ---- containers
 
 
-def _container_errors(
+def container_errors(
     container: AnyContainer,
     path: str,
     volumes: set[str],
@@ -99,6 +99,8 @@ def _container_errors(
     plain_init: bool = False,
     ephemeral: bool = False,
 ) -> list[FieldError]:
+    """`seen`: the names of containers before it, to which its own is added. `grace`: the Pod's, if it is known.
+    `plain_init`: an init container that ends."""
     found: list[FieldError] = []
     if not container.name:
         found.append(field_required(f"{path}.name"))
@@ -124,14 +126,20 @@ def _container_errors(
             )
         )
     found += _ports_errors(container.ports or (), f"{path}.ports")
-    found += _env_errors(container.env or (), f"{path}.env")
-    found += _env_from_errors(container.envFrom or (), f"{path}.envFrom")
-    found += _mounts_errors(container.volumeMounts or (), volumes, f"{path}.volumeMounts")
+    found += env_errors(container.env or (), f"{path}.env")
+    found += env_from_errors(container.envFrom or (), f"{path}.envFrom")
+    found += mounts_errors(
+        container.volumeMounts or (),
+        volumes,
+        f"{path}.volumeMounts",
+        devices=[device.devicePath for device in container.volumeDevices or ()],
+        privileged=bool(container.securityContext and container.securityContext.privileged),
+    )
     if container.imagePullPolicy not in PULL_POLICIES:
         where = f"{path}.imagePullPolicy"
         found.append(field_not_supported(where, container.imagePullPolicy, PULL_POLICIES))
     if container.resources is not None:
-        found += _resources_errors(container.resources, f"{path}.resources")
+        found += resources_errors(container.resources, f"{path}.resources")
     return found
 
 
@@ -226,96 +234,7 @@ def _ports_errors(ports: Sequence[core_v1.ContainerPort], path: str) -> list[Fie
     return found
 
 
-def _env_errors(env: Sequence[core_v1.EnvVar], path: str) -> list[FieldError]:
-    found = []
-    for index, variable in enumerate(env):
-        where = f"{path}[{index}]"
-        if not variable.name:
-            found.append(field_required(f"{where}.name"))
-        else:
-            problems = env_name(variable.name)
-            found += [field_invalid(f"{where}.name", variable.name, p) for p in problems]
-        source = variable.valueFrom
-        if source is None:
-            continue
-        given = [n for n in source.__struct_fields__ if getattr(source, n) is not None]
-        if not given:
-            detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
-            found.append(field_invalid(f"{where}.valueFrom", "", detail))
-        elif variable.value:
-            detail = "may not be specified when `value` is not empty"
-            found.append(field_invalid(f"{where}.valueFrom", "", detail))
-        elif len(given) > 1:
-            detail = "may not have more than one field specified at a time"
-            found.append(field_invalid(f"{where}.valueFrom", "", detail))
-        for name in ("configMapKeyRef", "secretKeyRef"):
-            reference = getattr(source, name)
-            if reference is None:
-                continue
-            if not reference.name:
-                found.append(field_required(f"{where}.valueFrom.{name}.name"))
-            if not reference.key:
-                found.append(field_required(f"{where}.valueFrom.{name}.key"))
-            else:
-                problems = config_key(reference.key)
-                key_path = f"{where}.valueFrom.{name}.key"
-                found += [field_invalid(key_path, reference.key, p) for p in problems]
-        if source.fieldRef is not None and not source.fieldRef.fieldPath:
-            found.append(field_required(f"{where}.valueFrom.fieldRef.fieldPath"))
-        if source.resourceFieldRef is not None and not source.resourceFieldRef.resource:
-            found.append(field_required(f"{where}.valueFrom.resourceFieldRef.resource"))
-    return found
-
-
-def _env_from_errors(sources: Sequence[core_v1.EnvFromSource], path: str) -> list[FieldError]:
-    found = []
-    for index, source in enumerate(sources):
-        where = f"{path}[{index}]"
-        if source.prefix:
-            problems = env_name(source.prefix)
-            found += [field_invalid(f"{where}.prefix", source.prefix, p) for p in problems]
-        given = [r for r in (source.configMapRef, source.secretRef) if r is not None]
-        if not given:
-            detail = "must specify one of: `configMapRef` or `secretRef`"
-            found.append(field_invalid(where, "", detail))
-        elif len(given) > 1:
-            detail = "may not have more than one field specified at a time"
-            found.append(field_invalid(where, "", detail))
-        elif not given[0].name:
-            name = "configMapRef" if source.configMapRef is not None else "secretRef"
-            found.append(field_required(f"{where}.{name}.name"))
-    return found
-
-
-def _mounts_errors(
-    mounts: Sequence[core_v1.VolumeMount], volumes: set[str], path: str
-) -> list[FieldError]:
-    found = []
-    taken: set[str] = set()
-    for index, mount in enumerate(mounts):
-        where = f"{path}[{index}]"
-        if not mount.name:
-            found.append(field_required(f"{where}.name"))
-        elif mount.name not in volumes:
-            found.append(FieldError("FieldValueNotFound", f"{where}.name", mount.name))
-        if not mount.mountPath:
-            found.append(field_required(f"{where}.mountPath"))
-        elif mount.mountPath in taken:
-            found.append(field_invalid(f"{where}.mountPath", mount.mountPath, "must be unique"))
-        taken.add(mount.mountPath)
-        if mount.subPath and mount.subPathExpr:
-            detail = "subPathExpr and subPath are mutually exclusive"
-            found.append(field_invalid(f"{where}.subPathExpr", mount.subPathExpr, detail))
-        for name in ("subPath", "subPathExpr"):
-            below = getattr(mount, name)
-            if below and below.startswith("/"):
-                found.append(field_invalid(f"{where}.{name}", below, "must be a relative path"))
-            elif below and ".." in below.split("/"):
-                found.append(field_invalid(f"{where}.{name}", below, "must not contain '..'"))
-    return found
-
-
-def _resources_errors(resources: core_v1.ResourceRequirements, path: str) -> list[FieldError]:
+def resources_errors(resources: core_v1.ResourceRequirements, path: str) -> list[FieldError]:
     found = []
     amounts = {}
     for group in ("limits", "requests"):
@@ -339,49 +258,40 @@ def _resources_errors(resources: core_v1.ResourceRequirements, path: str) -> lis
     return found
 
 
-# ---- volumes
+# ---- tolerations
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
-def _volumes_errors(volumes: Sequence[core_v1.Volume], path: str) -> list[FieldError]:
+def tolerations_errors(tolerations: Sequence[core_v1.Toleration], path: str) -> list[FieldError]:
     found = []
-    names: set[str] = set()
-    for index, volume in enumerate(volumes):
+    for index, toleration in enumerate(tolerations):
         where = f"{path}[{index}]"
-        if not volume.name:
-            found.append(field_required(f"{where}.name"))
+        key, operator, effect = toleration.key or "", toleration.operator or "", toleration.effect
+        if key:
+            found += [field_invalid(f"{where}.key", key, p) for p in qualified_name(key)]
+        elif operator != "Exists":
+            detail = (
+                "operator must be Exists when `key` is empty, which means "
+                '"match all values and all keys"'
+            )
+            found.append(field_invalid(f"{where}.operator", operator, detail))
+        if toleration.tolerationSeconds is not None and effect != "NoExecute":
+            detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+            found.append(field_invalid(f"{where}.effect", effect or "", detail))
+        if operator in ("Equal", ""):
+            problems = label_value(toleration.value or "")
+            if problems:
+                detail = ";".join(problems)
+                found.append(field_invalid(f"{where}.operator", toleration.value, detail))
+        elif operator == "Exists":
+            if toleration.value:
+                detail = "value must be empty when `operator` is 'Exists'"
+                found.append(field_invalid(f"{where}.operator", toleration.value, detail))
         else:
-            problems = dns_label(volume.name)
-            found += [field_invalid(f"{where}.name", volume.name, p) for p in problems]
-            if not problems and volume.name in names:
-                found.append(field_duplicate(f"{where}.name", volume.name))
-            names.add(volume.name)
-        sources = volume_sources(volume)
-        for extra in sources[1:]:
-            detail = "may not specify more than 1 volume type"
-            found.append(field_forbidden(f"{where}.{extra}", detail))
-        if volume.secret is not None and not volume.secret.secretName:
-            found.append(field_required(f"{where}.secret.secretName"))
-        if volume.configMap is not None and not volume.configMap.name:
-            found.append(field_required(f"{where}.configMap.name"))
-        if volume.hostPath is not None:
-            found += _host_path_errors(volume.hostPath, f"{where}.hostPath")
-    return found
-
-
-_HOST_PATH_TYPES = (
-    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate",
-    "Socket",
-)  # fmt: skip
-
-
-def _host_path_errors(source: core_v1.HostPathVolumeSource, path: str) -> list[FieldError]:
-    found = []
-    if not source.path:
-        found.append(field_required(f"{path}.path"))
-    elif ".." in source.path.split("/"):
-        found.append(field_invalid(f"{path}.path", source.path, "must not contain '..'"))
-    if (source.type or "") not in _HOST_PATH_TYPES:
-        found.append(field_not_supported(f"{path}.type", source.type, _HOST_PATH_TYPES))
+            found.append(field_not_supported(f"{where}.operator", operator, ("Equal", "Exists")))
+        if effect and effect not in _EFFECTS:
+            found.append(field_not_supported(f"{where}.effect", effect, _EFFECTS))
     return found
 
 

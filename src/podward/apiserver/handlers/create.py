@@ -24,8 +24,12 @@ async def create(registry: Registry, target: Target, request: Request) -> Respon
         target.resource,
         field_validation(request),
     )
-    created = await registry.create(target.resource, target.namespace, obj, write_options(request))
-    return render_object(registry, target.resource, created, wanted, status=201, warnings=warnings)
+    options = write_options(request)
+    options.warnings.extend(warnings)
+    created = await registry.create(target.resource, target.namespace, obj, options)
+    return render_object(
+        registry, target.resource, created, wanted, status=201, warnings=options.warnings
+    )
 
 
 async def bind(registry: Registry, target: Target, request: Request) -> Response:
@@ -50,9 +54,8 @@ async def bind(registry: Registry, target: Target, request: Request) -> Response
             )
         return _bound(pod, node, registry.clock)
 
-    await registry.update(
-        target.resource, target.namespace, name, assign, write_options(request, "binding")
-    )
+    options = write_options(request, "binding")
+    await registry.update(target.resource, target.namespace, name, assign, options)
     success = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -60,7 +63,7 @@ async def bind(registry: Registry, target: Target, request: Request) -> Response
         "status": "Success",
         "code": 201,
     }
-    return json_or_yaml(success, negotiate(request), status=201)
+    return json_or_yaml(success, negotiate(request), status=201, warnings=options.warnings)
 
 
 def _bound(pod: Any, node: str, clock: Clock) -> Any:

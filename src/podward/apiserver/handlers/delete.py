@@ -1,5 +1,6 @@
 """DELETE of one object or of a collection."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from podward.api import codec, errors
 from podward.api.scheme import Resource
 from podward.apiserver.handlers.options import integer, write_options
 from podward.apiserver.handlers.render import render_object
-from podward.apiserver.registry import Registry
+from podward.apiserver.registry import Registry, WriteOptions
 from podward.apiserver.request import Request, Response
 from podward.apiserver.responses import json_or_yaml, list_json, negotiate
 from podward.apiserver.router import Target
@@ -24,8 +25,8 @@ async def delete(registry: Registry, target: Target, request: Request) -> Respon
         target.resource, target.namespace, target.name, options, write
     )
     if gone and not registry.strategy(target.resource).returns_deleted:
-        return json_or_yaml(_success(target.resource, obj), wanted)
-    return render_object(registry, target.resource, obj, wanted)
+        return json_or_yaml(_success(target.resource, obj), wanted, warnings=write.warnings)
+    return render_object(registry, target.resource, obj, wanted, warnings=write.warnings)
 
 
 async def delete_collection(registry: Registry, target: Target, request: Request) -> Response:
@@ -53,10 +54,10 @@ async def delete_collection(registry: Registry, target: Target, request: Request
     body = list_json(
         row.kind, row.api_version, {"resourceVersion": str(registry.store.revision)}, deleted
     )
-    return json_or_yaml(body, wanted)
+    return json_or_yaml(body, wanted, warnings=write.warnings)
 
 
-def _delete_options(request: Request) -> tuple[meta_v1.DeleteOptions, Any]:
+def _delete_options(request: Request) -> tuple[meta_v1.DeleteOptions, WriteOptions]:
     """DeleteOptions from the body, else from the query."""
     options = meta_v1.DeleteOptions()
     if request.body:
@@ -76,7 +77,7 @@ def _delete_options(request: Request) -> tuple[meta_v1.DeleteOptions, Any]:
         options = msgspec.structs.replace(options, gracePeriodSeconds=grace)
     write = write_options(request)
     if options.dryRun:
-        write = type(write)(write.identity, "All" in options.dryRun or write.dry_run)
+        write = replace(write, dry_run="All" in options.dryRun or write.dry_run)
     return options, write
 
 

@@ -34,23 +34,17 @@ async def patch(registry: Registry, target: Target, request: Request) -> Respons
         )
     validation = field_validation(request)
     body = _body(request.body)
-    warnings: list[str] = []
+    options = write_options(request, target.subresource)
 
     def change(old: Any, document: bytes) -> Any:
         stored = msgspec.json.decode(document)
         patched = _apply(kind, stored, body, target.resource)
         obj, found = codec.decode_builtins(patched, target.resource, validation, base=stored)
-        warnings[:] = found
+        options.warnings.extend(found)
         return obj
 
-    stored = await registry.update(
-        target.resource,
-        target.namespace,
-        target.name,
-        change,
-        write_options(request, target.subresource),
-    )
-    return render_object(registry, target.resource, stored, wanted, warnings=warnings)
+    stored = await registry.update(target.resource, target.namespace, target.name, change, options)
+    return render_object(registry, target.resource, stored, wanted, warnings=options.warnings)
 
 
 def _body(body: bytes) -> Any:

@@ -17,11 +17,9 @@ async def update(registry: Registry, target: Target, request: Request) -> Respon
         target.resource,
         field_validation(request),
     )
+    options = write_options(request, target.subresource)
+    options.warnings.extend(warnings)
     stored = await registry.update(
-        target.resource,
-        target.namespace,
-        target.name,
-        lambda old, document: obj,
-        write_options(request, target.subresource),
+        target.resource, target.namespace, target.name, lambda old, document: obj, options
     )
-    return render_object(registry, target.resource, stored, wanted, warnings=warnings)
+    return render_object(registry, target.resource, stored, wanted, warnings=options.warnings)

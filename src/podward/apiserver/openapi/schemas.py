@@ -26,9 +26,11 @@ _QUANTITIES = frozenset(
 
 
 def type_name(struct: type[msgspec.Struct]) -> str:
-    """`io.k8s.api.core.v1.Pod`."""
+    """`io.k8s.api.core.v1.Pod`, `dev.podward.v1alpha1.PodPreset`."""
     module = struct.__module__.rpartition(".")[2]
     group, _, version = module.rpartition("_")
+    if group == "podward":
+        return f"dev.podward.{version}.{struct.__name__}"
     if group == "meta":
         return f"{_META}.{struct.__name__}"
     if not group:

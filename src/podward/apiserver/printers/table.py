@@ -10,6 +10,7 @@ from podward.apiserver.printers.base import Printer
 from podward.apiserver.printers.event import EVENT_PRINTER
 from podward.apiserver.printers.node import NODE_PRINTER
 from podward.apiserver.printers.pod import POD_PRINTER
+from podward.apiserver.printers.pod_preset import POD_PRESET_PRINTER
 from podward.apiserver.printers.simple import (
     CONFIG_MAP_PRINTER,
     GENERIC_PRINTER,
@@ -30,6 +31,8 @@ _PRINTERS: Final[Mapping[str, Printer]] = {
     "secrets": SECRET_PRINTER,
     "serviceaccounts": SERVICE_ACCOUNT_PRINTER,
     "leases.coordination.k8s.io": LEASE_PRINTER,
+    "podpresets.podward.dev": POD_PRESET_PRINTER,
+    "clusterpodpresets.podward.dev": POD_PRESET_PRINTER,
 }
 
 

@@ -21,12 +21,9 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from lightkube.models import core_v1, meta_v1
 
+from podward.admission.plugins.pod_preset import provenance
 from podward.admission.plugins.pod_preset.merge import admit
 from podward.admission.plugins.pod_preset.model import (
-    EXCLUDE_ANNOTATION,
-    MIRROR_ANNOTATION,
-    NAMESPACE_OPT_OUT,
-    PROVENANCE_ANNOTATION,
     Conflict,
     Document,
     InvalidPreset,
@@ -34,6 +31,7 @@ from podward.admission.plugins.pod_preset.model import (
     Origin,
     Preset,
 )
+from podward.admission.plugins.pod_preset.selection import reaches, untouchable
 from podward.api import codec
 from podward.api.kinds.podward_v1alpha1 import PodPresetStatus, PresetCondition
 from podward.controllers.pod_preset import words
@@ -43,9 +41,6 @@ WITNESSES: Final = 10
 """Stored Pods that are looked at for a clash: the newest of each owner, of so many owners. Pods of one owner
 are alike, and a look is a merge."""
 _ENDED: Final = ("Succeeded", "Failed")
-_LABELS: Final = "/metadata/labels/"
-_VERSION: Final = 1
-"""Of the annotation."""
 _FORETOLD: Final = "MatchedPodsClash"
 
 
@@ -137,8 +132,8 @@ class Count:
 def facts_of(pod: core_v1.Pod) -> PodFacts:
     meta = pod.metadata or meta_v1.ObjectMeta()
     annotations = meta.annotations or {}
-    carried, injected = _provenance(annotations.get(PROVENANCE_ANNOTATION, ""))
-    labels = {key: value for key, value in (meta.labels or {}).items() if key not in injected}
+    document: Document = {"metadata": {"labels": meta.labels, "annotations": annotations}}
+    record = provenance.read(document)
     owner = next((o.uid for o in meta.ownerReferences or () if o.controller), meta.uid)
     return PodFacts(
         namespace=meta.namespace or "",
@@ -146,9 +141,9 @@ def facts_of(pod: core_v1.Pod) -> PodFacts:
         uid=meta.uid or "",
         owner=owner or "",
         created=meta.creationTimestamp.isoformat() if meta.creationTimestamp else "",
-        labels=labels,
-        carried=carried,
-        open=MIRROR_ANNOTATION not in annotations and annotations.get(EXCLUDE_ANNOTATION) != "true",
+        labels=provenance.author_labels(document, record),
+        carried=record.presets,
+        open=not untouchable(document),
         ended=has_ended(pod),
         pod=pod,
     )
@@ -156,24 +151,6 @@ def facts_of(pod: core_v1.Pod) -> PodFacts:
 
 def has_ended(pod: core_v1.Pod) -> bool:
     return pod.status is not None and pod.status.phase in _ENDED
-
-
-def _provenance(text: str) -> tuple[dict[str, str], set[str]]:
-    """Hash by preset, and the names of labels that presets put there. Whoever may write Pods may write
-    anything into it: what cannot be read says nothing."""
-    try:
-        noted = msgspec.json.decode(text) if text else {}
-    except (msgspec.DecodeError, RecursionError):
-        noted = {}
-    if not isinstance(noted, dict) or noted.get("v") != _VERSION:
-        return {}, set()
-    presets, fields = (
-        found if isinstance(found := noted.get(name), dict) else {}
-        for name in ("presets", "fields")
-    )
-    carried = {id: hash for id, hash in presets.items() if isinstance(hash, str)}
-    labels = (path.removeprefix(_LABELS) for path in fields if path.startswith(_LABELS))
-    return carried, {label.replace("~1", "/").replace("~0", "~") for label in labels}
 
 
 def admissions_of(notice: Notice) -> dict[PresetKey, Admission]:
@@ -199,7 +176,7 @@ def chosen(preset: Preset, pod: PodFacts, namespaces: Mapping[str, Mapping[str, 
     return (
         pod.open
         and not pod.ended
-        and _reaches(preset, pod.namespace, namespaces)
+        and reaches(preset, pod.namespace, namespaces.get(pod.namespace, {}))
         and preset.selector is not None
         and preset.selector.matches(pod.labels)
     )
@@ -230,13 +207,6 @@ def count_of(
             stale += 1
             without.append(pod)
     return Count(matched, current, stale, tuple(without))
-
-
-def _reaches(preset: Preset, namespace: str, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
-    if preset.origin != "cluster":
-        return preset.namespace == namespace
-    labels = namespaces.get(namespace, {})
-    return labels.get(NAMESPACE_OPT_OUT) != "disabled" and preset.namespace_selector.matches(labels)
 
 
 # ---- the status

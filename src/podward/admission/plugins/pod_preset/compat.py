@@ -8,17 +8,17 @@ any, then in earnest. What is an accident:
     mounts are known by their volume's name as well as by their path, so no volume is mounted twice (E06, E08).
 """
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from podward.admission.plugins.pod_preset.containers import ContainerRef, containers
-from podward.admission.plugins.pod_preset.model import Conflict, Decision, Document, Preset
+from podward.admission.plugins.pod_preset.model import Conflict, Decision, Document, Preset, copied
 from podward.admission.plugins.pod_preset.normalise import Item, ListName
-from podward.admission.plugins.pod_preset.reporting import conflict_of, decision_of
-from podward.admission.plugins.pod_preset.sections.lists import held_items, lists_of, place_of
-from podward.admission.plugins.pod_preset.sections.places import Place, object_at
+from podward.admission.plugins.pod_preset.reporting import ACTIONS, conflict_of, decision_of
+from podward.admission.plugins.pod_preset.sections.base import Proposal
+from podward.admission.plugins.pod_preset.sections.lists import Spot, held_items, lists_of
+from podward.admission.plugins.pod_preset.sections.places import object_at
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class _Plan:
     def __init__(self, pod: Document, name: ListName, ref: ContainerRef | None) -> None:
         self.list = name
         self.conflicts: list[Conflict] = []
-        self._pod, self._ref = pod, ref
+        self._pod, self._ref, self._spot = pod, ref, Spot(name, ref)
         self._held = held_items(pod, name, ref)
         self._added: list[tuple[Preset, Item]] = []
         self._identical: list[tuple[Preset, Item, int]] = []
@@ -87,8 +87,7 @@ class _Plan:
     def _clash(
         self, preset: Preset, item: Item, identity: str, other: Any, at: int, of: Preset | None
     ) -> None:
-        place = place_of(self.list, identity, self._ref, at)
-        proposal = place.says("clash", wanted=item.raw, existing=other)
+        proposal = self._spot.says("clash", identity, at, wanted=item.raw, existing=other)
         holder = of.id if of is not None else None
         self.conflicts.append(conflict_of(preset, proposal, holder, "SkipAll", self._pod))
 
@@ -100,10 +99,18 @@ class _Plan:
             return
         if self._added:
             holder = object_at(self._pod, "spec") if self._ref is None else self._ref.of(self._pod)
-            added = [copy.deepcopy(item.raw) for _, item in self._added]
+            added = [copied(item.raw) for _, item in self._added]
             holder[self.list] = [*self._held, *added]
-        for place, preset in self._places(merged):
-            merged.claims.setdefault(place.key, preset.id)
+        for offset, (preset, item) in enumerate(self._added):
+            there = self._spot.says("add", item.identity, len(self._held) + offset)
+            merged.fields[there.key] = preset.id
+            self._tell(merged, preset, there)
+        for preset, item, index in self._identical:
+            self._tell(merged, preset, self._spot.says("identical", item.identity, index))
+
+    def _tell(self, merged: Merged, preset: Preset, there: Proposal) -> None:
+        merged.claims.setdefault(there.key, preset.id)
+        merged.decisions.append(decision_of(preset, there, ACTIONS[there.verdict]))
 
     def _erase(self, merged: Merged) -> None:
         assert self._ref is not None
@@ -120,17 +127,6 @@ class _Plan:
                     text=f"{conflict.message}: as in Kubernetes 1.19, the container loses the whole list",
                 )
             )
-
-    def _places(self, merged: Merged) -> Iterator[tuple[Place, Preset]]:
-        for offset, (preset, item) in enumerate(self._added):
-            place = place_of(self.list, item.identity, self._ref, len(self._held) + offset)
-            merged.fields[place.key] = preset.id
-            merged.decisions.append(decision_of(preset, place.says("add"), "added"))
-            yield place, preset
-        for preset, item, index in self._identical:
-            place = place_of(self.list, item.identity, self._ref, index)
-            merged.decisions.append(decision_of(preset, place.says("identical"), "identical"))
-            yield place, preset
 
 
 def _identities(name: ListName, item: Any) -> tuple[str, ...]:

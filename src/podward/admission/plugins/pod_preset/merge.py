@@ -20,6 +20,7 @@ from podward.admission.plugins.pod_preset.model import (
     Mode,
     Preset,
     Result,
+    copied,
 )
 from podward.admission.plugins.pod_preset.provenance import Record
 from podward.admission.plugins.pod_preset.reporting import (
@@ -71,7 +72,7 @@ class _Admission:
         self, pod: Document, found: Selection, record: Record, labels: Mapping[str, str]
     ) -> None:
         self._pod, self._found, self._record = pod, found, record
-        self._draft = Draft(_copied(pod), labels)
+        self._draft = Draft(copied(pod), labels)
         self._to_come(found.matched)
         self._applied: list[Preset] = []
         self._conflicts: list[Conflict] = []
@@ -154,7 +155,7 @@ class _Turn:
         self._draft = admission._draft
         self._undoable = preset.origin != "settings"
         """The others answer for a clash with SkipAll, after which nothing is left to be undone."""
-        self._pod_before = _copied(self._draft.pod) if self._undoable else self._draft.pod
+        self._pod_before = copied(self._draft.pod) if self._undoable else self._draft.pod
         self._claims_before = dict(self._draft.claims)
         self._fields: dict[str, str] = {}
         self._decisions: list[Decision] = []
@@ -286,12 +287,3 @@ def _object(holder: Document, name: str) -> Document:
         holder[name] = {}
     found: Document = holder[name]
     return found
-
-
-def _copied(value: Any) -> Any:
-    """`copy.deepcopy` for plain documents, at a fifth of its price."""
-    if isinstance(value, dict):
-        return {key: _copied(below) for key, below in value.items()}
-    if isinstance(value, list):
-        return [_copied(below) for below in value]
-    return value

@@ -28,6 +28,25 @@ NAMESPACE_OPT_OUT = "podward.dev/presets"
 """Label of a namespace: with the value `disabled` no ClusterPodPreset reaches its Pods."""
 
 
+_RESOURCES: dict[Origin, str] = {
+    "settings": "podpreset",
+    "namespaced": "podpreset.podward.dev",
+    "cluster": "clusterpodpreset",
+}
+
+
+_NESTED = (dict, list)
+
+
+def copied(value: Any) -> Any:
+    """`copy.deepcopy` of a document, at a fifth of its price."""
+    if isinstance(value, dict):
+        return {k: copied(v) if isinstance(v, _NESTED) else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [copied(v) if isinstance(v, _NESTED) else v for v in value]
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """One preset, read and checked (`parse.preset_of`)."""
@@ -59,12 +78,7 @@ class Preset:
     @property
     def id(self) -> str:
         """`podpreset/cal`, `podpreset.podward.dev/cal`, `clusterpodpreset/cal`: as kubectl would take it."""
-        prefix = {
-            "settings": "podpreset",
-            "namespaced": "podpreset.podward.dev",
-            "cluster": "clusterpodpreset",
-        }
-        return f"{prefix[self.origin]}/{self.name}"
+        return f"{_RESOURCES[self.origin]}/{self.name}"
 
 
 class InvalidPreset(Exception):

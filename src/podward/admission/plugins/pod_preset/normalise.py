@@ -90,11 +90,12 @@ def identity(name: ListName, item: Any) -> str:
     """By what an item is told apart from its neighbours in safe mode; empty for what is no item."""
     if not isinstance(item, dict):
         return ""
-    if name == "volumeMounts":
-        return clean_path(_text(item, "mountPath"))
     if name == "envFrom":
         return source_identity(item)
-    return _text(item, "name")
+    found = item.get("mountPath" if name == "volumeMounts" else "name")
+    if not isinstance(found, str):
+        return ""
+    return clean_path(found) if name == "volumeMounts" else found
 
 
 def source_identity(item: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ def read(pod: Document) -> Record:
         return Record()
     try:
         found = msgspec.json.decode(text, type=_Annotation)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Record()
     if found.v != _VERSION:
         return Record()

@@ -56,7 +56,7 @@ def selected(
         presets = presets.candidates(labels, namespace)
     matched, invalid, unreadable = [], [], []
     for preset in presets:
-        if not _reaches(preset, namespace, namespace_labels or {}):
+        if not reaches(preset, namespace, namespace_labels or {}):
             continue
         if preset.selector is None and preset.origin == "settings" and mode == "compat":
             unreadable.append(preset)
@@ -70,7 +70,8 @@ def selected(
     return Selection(tuple(sorted(matched, key=order)), tuple(sorted(invalid, key=order)), error)
 
 
-def _reaches(preset: Preset, namespace: str, namespace_labels: Mapping[str, str]) -> bool:
+def reaches(preset: Preset, namespace: str, namespace_labels: Mapping[str, str]) -> bool:
+    """Whether it is for Pods of this namespace; which of them, its selector says."""
     if preset.origin != "cluster":
         return preset.namespace == namespace
     return namespace_labels.get(NAMESPACE_OPT_OUT) != "disabled" and (

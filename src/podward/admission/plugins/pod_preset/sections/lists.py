@@ -4,14 +4,13 @@ What a preset has at its top goes to every container and init container, what it
 that the entry chooses. Items are appended; one that is there stays where it is.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from podward.admission.plugins.pod_preset.containers import ContainerRef, chosen
 from podward.admission.plugins.pod_preset.earlier import put_by
-from podward.admission.plugins.pod_preset.model import Document, Preset
+from podward.admission.plugins.pod_preset.model import Document, Preset, copied
 from podward.admission.plugins.pod_preset.normalise import (
     LIST_NAMES,
     Item,
@@ -19,14 +18,9 @@ from podward.admission.plugins.pod_preset.normalise import (
     identity,
     items_of,
 )
-from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
-from podward.admission.plugins.pod_preset.sections.places import (
-    Place,
-    Write,
-    joined,
-    list_at,
-    object_at,
-)
+from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal, Verdict
+from podward.admission.plugins.pod_preset.sections.places import Write, list_at, object_at
+from podward.machinery.json_diff import escaped
 
 Items = Mapping[ListName, tuple[Item, ...]]
 
@@ -61,17 +55,40 @@ def _items(holder: Mapping[str, Any]) -> Items:
     return {name: items for name, items in found.items() if items}
 
 
-def place_of(name: ListName, item: str, ref: ContainerRef | None, index: int) -> Place:
-    """Where in a Pod an item with this identity is, or goes."""
-    key, path, field = (ref.key, ref.path, ref.field) if ref else ("/spec", "/spec", "spec")
-    return Place(
-        key=joined(key, name, item),
-        pointer=f"{path}/{name}/{index}",
-        field=f"{field}.{name}[{item}]",
-        section=name,
-        identity=item,
-        container=ref.name if ref else "",
-    )
+class Spot:
+    """One list in one place of a Pod: says of its items where they are."""
+
+    def __init__(self, name: ListName, ref: ContainerRef | None) -> None:
+        key, path, field = (ref.key, ref.path, ref.field) if ref else ("/spec", "/spec", "spec")
+        self._name, self._container = name, ref.name if ref else ""
+        self._key, self._path, self._field = f"{key}/{name}/", f"{path}/{name}/", f"{field}.{name}["
+
+    def says(
+        self,
+        verdict: Verdict,
+        identity: str,
+        index: int,
+        *,
+        wanted: Any = None,
+        existing: Any = None,
+        reason: str = "",
+        text: str = "",
+        write: Write | None = None,
+    ) -> Proposal:
+        return Proposal(
+            key=self._key + escaped(identity),
+            pointer=f"{self._path}{index}",
+            field=f"{self._field}{identity}]",
+            section=self._name,
+            container=self._container,
+            identity=identity,
+            verdict=verdict,
+            wanted=wanted,
+            existing=existing,
+            reason=reason,
+            text=text,
+            write=write,
+        )
 
 
 def held_items(pod: Document, name: ListName, ref: ContainerRef | None) -> list[Any]:
@@ -97,49 +114,52 @@ class ListSection:
     def _weighed(
         self, items: tuple[Item, ...], preset: Preset, draft: Draft, ref: ContainerRef | None
     ) -> Iterator[Proposal]:
+        spot = Spot(self._name, ref)
         # Of two with one identity the later one counts: it is the one that the container gets to see.
         held = held_items(draft.pod, self._name, ref)
         at = {identity(self._name, item): index for index, item in enumerate(held)}
         for item in items:
             index = at.get(item.identity)
-            place = place_of(self._name, item.identity, ref, len(held) if index is None else index)
-            if index is None:
-                yield place.says("add", wanted=item.raw, write=self._appending(item, ref))
-                held = held_items(draft.pod, self._name, ref)
-                if held and held[-1] == item.raw:
-                    at[item.identity] = len(held) - 1
-            else:
-                yield self._compared(place, item, held[index], preset, draft, ref, index)
+            if index is not None:
+                yield self._compared(spot, item, held[index], draft, ref, index)
+                continue
+            end, write = len(held), self._appending(item, ref)
+            yield spot.says("add", item.identity, end, wanted=item.raw, write=write)
+            held = held_items(draft.pod, self._name, ref)
+            if len(held) > end:  # the engine let it write
+                at[item.identity] = end
 
     def _compared(
         self,
-        place: Place,
+        spot: Spot,
         item: Item,
         existing: Any,
-        preset: Preset,
         draft: Draft,
         ref: ContainerRef | None,
         index: int,
     ) -> Proposal:
-        values: dict[str, Any] = {"wanted": item.raw, "existing": existing}
-
         def write(pod: Document) -> None:
-            held_items(pod, self._name, ref)[index] = copy.deepcopy(item.raw)
+            held_items(pod, self._name, ref)[index] = copied(item.raw)
+
+        def says(verdict: Verdict, **why: Any) -> Proposal:
+            values: dict[str, Any] = {"wanted": item.raw, "existing": existing}
+            return spot.says(verdict, item.identity, index, **values, **why)
 
         if not item.same_as(existing, "safe"):
-            return place.says("clash", write=write, **values)
+            return says("clash", write=write)
         # At this point of an earlier admission it was still the author's, and another: a preset that was left
         # out for that must be left out again.
-        replaced_by = draft.to_come.get(put_by(draft.pod, place.key) or "")
+        same = says("identical")
+        replaced_by = draft.to_come.get(put_by(draft.pod, same.key) or "")
         if replaced_by is not None and replaced_by.on_conflict == "Override":
             text = f"what the Pod had before {replaced_by.id} replaced it"
-            return place.says("clash", "replacedLater", text, write=write, **values)
-        return place.says("identical", **values)
+            return says("clash", reason="replacedLater", text=text, write=write)
+        return same
 
     def _appending(self, item: Item, ref: ContainerRef | None) -> Write:
         def write(pod: Document) -> None:
             holder = object_at(pod, "spec") if ref is None else ref.of(pod)
-            list_at(holder, self._name).append(copy.deepcopy(item.raw))
+            list_at(holder, self._name).append(copied(item.raw))
 
         return write
 

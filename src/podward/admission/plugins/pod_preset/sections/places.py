@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from podward.admission.plugins.pod_preset import earlier
 from podward.admission.plugins.pod_preset.containers import ContainerRef, chosen, not_chosen
 from podward.admission.plugins.pod_preset.model import Document, Preset
 from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal, Verdict
@@ -101,7 +102,7 @@ class Wish:
 def wishes(preset: Preset, draft: Draft, field: str) -> Iterator[Wish | Proposal]:
     """A proposal where a container lacks no more than the port (H03): its author may have forgotten to declare
     it. That another entry is for other names, classes or images is no news."""
-    for entry in preset.spec.get("containers") or ():
+    for entry in asked(preset, "containers") or ():
         wanted, match = entry.get(field), entry.get("match") or {}
         if not wanted or wanted.get("value") in (None, {}, ""):
             continue
@@ -113,6 +114,20 @@ def wishes(preset: Preset, draft: Draft, field: str) -> Iterator[Wish | Proposal
         for ref in chosen(match, draft.pod, draft.claims):
             place = in_container(ref, field)
             yield Wish(place, ref, match, wanted.get("mode") or "", wanted["value"])
+
+
+def asked(preset: Preset, section: str) -> Any:
+    """None of a settings.k8s.io preset, which has no such sections, whatever its document says."""
+    return None if preset.origin == "settings" else preset.spec.get(section)
+
+
+def replaced_later(draft: Draft, place: Place) -> Bar | None:
+    """Whether it is what a preset to come made of the author's own: at this point of an earlier admission it
+    still was the author's, and another. A preset that was left out for that must be left out again."""
+    later = draft.to_come.get(earlier.put_by(draft.pod, place.key) or "")
+    if later is None or later.on_conflict != "Override":
+        return None
+    return Bar("replacedLater", f"what the Pod had before {later.id} replaced it")
 
 
 def object_at(holder: Document, name: str) -> Document:
