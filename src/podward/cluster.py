@@ -16,6 +16,10 @@ from typing import Literal
 from podward import __version__
 from podward.admission.base import AdmissionPlugin
 from podward.admission.chain import AdmissionChain
+from podward.admission.plugins.admission_webhooks import (
+    MutatingAdmissionWebhook,
+    ValidatingAdmissionWebhook,
+)
 from podward.admission.plugins.default_toleration_seconds import (
     DefaultTolerationSeconds,
     as_it_came,
@@ -53,6 +57,7 @@ from podward.machinery.host import (
     default_address,
     read_machine,
 )
+from podward.machinery.http_client import HttpClient, SystemHttpClient
 from podward.machinery.network import Network, SystemNetwork
 from podward.scheduler.scheduler import SCHEDULER_NAME, Scheduler
 from podward.store.base import Store, StoreError
@@ -90,7 +95,10 @@ class Ready:
 
 
 def admission_order(
-    pod_presets: PodPresets, notice: Callable[[Notice], None]
+    pod_presets: PodPresets,
+    notice: Callable[[Notice], None],
+    http_client: HttpClient,
+    entropy: Entropy,
 ) -> list[AdmissionPlugin]:
     """Row = plug-in; they mutate in this order, then validate in this order. It is Kubernetes' own."""
     rows: tuple[AdmissionPlugin | None, ...] = (
@@ -98,6 +106,8 @@ def admission_order(
         ServiceAccount(),
         Priority(),
         DefaultTolerationSeconds(),
+        MutatingAdmissionWebhook(http_client, entropy),
+        ValidatingAdmissionWebhook(http_client, entropy),
     )
     return [plugin for plugin in rows if plugin is not None]
 
@@ -113,6 +123,7 @@ class Cluster:
         clock: Clock,
         entropy: Entropy,
         network: Network,
+        http_client: HttpClient,
         root: Path,
         facts: NodeFacts,
         authenticate: Authenticator,
@@ -120,7 +131,8 @@ class Cluster:
         aside: Aside = in_the_loop,
         pod_presets: PodPresets = "safe",
     ) -> None:
-        """`transport`: how scheduler and kubelet reach the API server. `aside`: where metrics are written."""
+        """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
+        `aside`: where metrics are written."""
         self.clock = clock
         self._transport = transport
         self.runtime = runtime
@@ -130,7 +142,9 @@ class Cluster:
             store,
             clock,
             entropy,
-            admission=AdmissionChain(admission_order(pod_presets, self._preset_notice)),
+            admission=AdmissionChain(
+                admission_order(pod_presets, self._preset_notice, http_client, entropy)
+            ),
             node_access=self.node_server,
             authenticate=authenticate,
             extra_routes={
@@ -215,7 +229,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
     """
     async with contextlib.AsyncExitStack() as cleanup:
         _prepare_data_dir(config.data_dir, cleanup)
-        clock, entropy = SystemClock(), Entropy()
+        clock, entropy, http_client = SystemClock(), Entropy(), SystemHttpClient()
+        cleanup.push_async_callback(http_client.close)
         store = _open_store(config.data_dir)
         cleanup.push_async_callback(store.close)
         node_ip = default_address()
@@ -241,6 +256,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             clock=clock,
             entropy=entropy,
             network=SystemNetwork(),
+            http_client=http_client,
             root=config.data_dir,
             facts=_node_facts(config.node_name, node_ip, runtime),
             authenticate=Authenticator.from_credentials(credentials),

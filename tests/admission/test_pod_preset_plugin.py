@@ -10,7 +10,7 @@ import pytest
 from lightkube.models import core_v1, meta_v1
 from tests.client.support import Api, started
 
-from podward.admission.base import AdmissionPlugin, AdmissionRequest, Operation
+from podward.admission.base import AdmissionPlugin, AdmissionRequest, NoObjects, Operation
 from podward.admission.plugins.pod_preset.model import (
     Conflict,
     Document,
@@ -27,7 +27,9 @@ from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.scheme import SCHEME
 from podward.client.base import ApiError
 from podward.cluster import admission_order
+from podward.machinery.entropy import Entropy
 from podward.machinery.selectors import LabelSelector
+from podward.simulate.outside import NobodyOutside
 from podward.simulate.virtual_loop import run
 
 PROBLEM = Conflict(
@@ -133,11 +135,11 @@ def test_without_presets_the_engine_is_not_asked() -> None:
 def test_only_the_creation_of_a_pod_is_its_business(
     operation: Operation, subresource: str, kind: type[Any]
 ) -> None:
-    class Forbidden:
+    class Forbidden(NoObjects):
         async def get(self, *_: Any) -> Any:
             raise AssertionError("nothing is looked up")
 
-        list = get
+        list = get  # type: ignore[assignment]
 
     given = pod() if kind is core_v1.Pod else core_v1.ConfigMap(metadata=meta())
     request = AdmissionRequest(
@@ -238,7 +240,7 @@ def test_what_was_put_in_is_completed_and_the_rest_of_the_chain_goes_on() -> Non
 
 
 def test_an_untouched_pod_is_the_very_object_that_came() -> None:
-    class One:
+    class One(NoObjects):
         async def get(self, kind: Any, name: str, namespace: str = "") -> Any:
             return None
 
@@ -383,8 +385,10 @@ def test_one_that_is_stored_already_may_be_let_go_and_not_kept(leaving: bool) ->
 
 def test_presets_come_before_the_account_as_they_did_in_kubernetes() -> None:
     def order(mode: Any) -> list[str]:
-        return [type(plugin).__name__ for plugin in admission_order(mode, lambda notice: None)]
+        plugins = admission_order(mode, lambda notice: None, NobodyOutside(), Entropy(1))
+        return [type(plugin).__name__ for plugin in plugins]
 
     rest = ["ServiceAccount", "Priority", "DefaultTolerationSeconds"]
+    rest += ["MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
     assert order("safe") == order("compat") == ["PodPreset", *rest]
     assert order("off") == rest

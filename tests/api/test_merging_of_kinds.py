@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from lightkube.models import core_v1, meta_v1
+from lightkube.models import admissionregistration_v1, core_v1, meta_v1
 
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.merge_keys import MERGE_KEYS, merge_schema, schema_of, struct_below
@@ -99,7 +99,7 @@ def test_every_kind_merges_its_metadata(resource: Resource) -> None:
 def test_every_row_names_a_list_of_the_api_and_a_field_of_its_elements(
     owner: str, field: str
 ) -> None:
-    modules = (core_v1, meta_v1, podward_v1alpha1)
+    modules = (core_v1, meta_v1, podward_v1alpha1, admissionregistration_v1)
     struct = next(getattr(module, owner) for module in modules if hasattr(module, owner))
     fields = {f.name: f for f in msgspec.structs.fields(struct)}
     assert field in fields

@@ -97,6 +97,17 @@ async def check_ranges_are_ordered_bounded_and_as_of_a_revision(store: Store) ->
     assert [record.key for record in rest.records] == ["/p/c"]
 
 
+async def check_a_collection_tells_of_its_last_change(store: Store) -> None:
+    pods, nodes = "/registry/core/pods/", "/registry/core/nodes/"
+    opened = store.last_change(pods)
+    first = await store.put(f"{pods}default/a", text("1"), expected=0)
+    assert store.last_change(pods) == first.revision > opened
+    other = await store.put(f"{nodes}n", text("2"), expected=0)
+    assert (store.last_change(pods), store.last_change(nodes)) == (first.revision, other.revision)
+    gone = await store.delete(f"{pods}default/a", text("1"), expected=None)
+    assert store.last_change(pods) == gone.revision
+
+
 async def check_a_watch_replays_then_follows_without_gap(store: Store) -> None:
     await store.put("/p/a", text("1"), expected=0)
     start = store.revision
@@ -138,6 +149,7 @@ CHECKS: tuple[Check, ...] = (
     check_a_write_carries_its_revision,
     check_a_precondition_that_fails_changes_nothing,
     check_concurrent_writers_of_one_key_win_once,
+    check_a_collection_tells_of_its_last_change,
     check_ranges_are_ordered_bounded_and_as_of_a_revision,
     check_a_watch_replays_then_follows_without_gap,
     check_closing_ends_the_watches,

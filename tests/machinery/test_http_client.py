@@ -16,6 +16,7 @@ from podward.machinery.http_client import (
     IDEMPOTENCY_HEADER,
     HttpFailure,
     HttpStatusFailure,
+    HttpTimeout,
     SystemHttpClient,
     TlsOptions,
 )
@@ -144,6 +145,23 @@ def test_connections_are_kept() -> None:
     asyncio.run(main())
 
 
+def test_a_crowd_of_requests_shares_a_hundred_connections() -> None:
+    async def main() -> None:
+        async def slow(
+            server: Loopback, head: bytes, body: bytes, writer: asyncio.StreamWriter
+        ) -> None:
+            await asyncio.sleep(0.02)
+            writer.write(answer(b"ok"))
+
+        async with serving(slow) as server, a_client() as client:
+            asked = (client.request("GET", server.url(f"/{i}")) for i in range(250))
+            answers = await asyncio.gather(*asked)
+            assert [found.body for found in answers] == [b"ok"] * 250
+            assert server.connections == 100
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "requests"),
     [("GET", {}, 2), ("POST", {}, 1), ("POST", {IDEMPOTENCY_HEADER: "u-1"}, 2)],
@@ -177,7 +195,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         loop = asyncio.get_running_loop()
         async with serving(silence) as server, a_client() as client:
             began = loop.time()
-            with pytest.raises(HttpFailure, match=r"^no answer within 0\.2 s$"):
+            with pytest.raises(HttpTimeout, match=r"^no answer within 0\.2 s$"):
                 await client.request("GET", server.url(), timeout=0.2)
             return loop.time() - began
 

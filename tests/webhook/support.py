@@ -59,8 +59,13 @@ class Decreed:
 
 
 async def install(client: Client) -> None:
-    """The namespace and both configurations, as `podward webhook manifests` prints them."""
+    """The namespace and both configurations."""
     await client.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=INSTALLATION.namespace)))
+    await configure(client)
+
+
+async def configure(client: Client) -> None:
+    """As `podward webhook manifests` prints them."""
     mutating, validating = webhook_configurations(ManifestOptions("podward:test"))
     await client.create(msgspec.convert(mutating.document, MUTATING))
     await client.create(msgspec.convert(validating.document, VALIDATING))

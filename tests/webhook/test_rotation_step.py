@@ -27,6 +27,7 @@ TWO: Place = ("ValidatingWebhookConfiguration", 0)
 MINUTE = timedelta(minutes=1)
 
 OLD = make_authority("old", now=EPOCH, life=SHORT.authority_life)
+LATER = make_authority("later", now=EPOCH + 9 * HOUR, life=SHORT.authority_life)
 NEW = make_authority("new", now=EPOCH + 20 * HOUR, life=SHORT.authority_life)
 FOREIGN = make_authority("foreign", now=EPOCH, life=10 * HOUR).certificate
 LEAF = leaf_of(OLD)
@@ -87,6 +88,11 @@ ROWS = {
     ),
     "the next one is told beside the old": Row(
         ROTATING, everywhere(OLD.certificate), DUE, None, everywhere(*BOTH)
+    ),
+    "and beside a foreign one": Row(
+        replace(ROTATING, authority=LATER, leaf=leaf_of(LATER, EPOCH + 9 * HOUR)),
+        everywhere(FOREIGN), EPOCH + 9 * HOUR, None,
+        everywhere(FOREIGN, LATER.certificate, NEW.certificate),
     ),
     "told to one is not told to all": Row(
         ROTATING, {ONE: BOTH, TWO: (OLD.certificate,)}, DUE, None, {TWO: BOTH}

@@ -1,6 +1,6 @@
 """The words of admission."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -21,6 +21,12 @@ class StoredObjects(Protocol):
         They are shared: not to be changed.
         """
 
+    def version(self, kind: type[Any]) -> int:
+        """Another one after each write of an object of this kind: what was made of a `list` is good until then.
+
+        It costs next to nothing, so that it can be asked at every write of anything.
+        """
+
 
 class NoObjects:
     """Of a chain that stands alone."""
@@ -30,6 +36,24 @@ class NoObjects:
 
     async def list(self, kind: type[T], namespace: str = "") -> Sequence[T]:
         return ()
+
+    def version(self, kind: type[Any]) -> int:
+        return 0
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Of a request whose object was changed by somebody whom a plug-in called (Kubernetes 1.15 and later).
+
+    The plug-ins did not see that change, so all of them go once more; never a third time.
+    """
+
+    again: bool = False
+    """A plug-in asks for the second round."""
+    second: bool = False
+    """This is it."""
+    memory: Any = None
+    """What the plug-in that asks remembers of the first round."""
 
 
 @dataclass(slots=True)
@@ -49,6 +73,10 @@ class AdmissionRequest:
     warnings: list[str] = field(default_factory=list)
     """Plug-ins append; the client sees each once."""
     objects: StoredObjects = field(default_factory=NoObjects)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the client sent beside the object, as a document: of a DELETE its DeleteOptions."""
+    rounds: Rounds | None = None
+    """None as long as no plug-in has called anybody."""
 
     def is_pod_creation(self) -> bool:
         return (

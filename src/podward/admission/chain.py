@@ -1,4 +1,8 @@
-"""The chain: every plug-in may change the object, in order; when all have, every plug-in may refuse it."""
+"""The chain: every plug-in may change the object, in order; when all have, every plug-in may refuse it.
+
+If a plug-in asks for it, because somebody outside changed the object after the plug-ins before it had seen
+it, all may change it once more (`Rounds`).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +15,15 @@ class AdmissionChain:
         self._plugins = tuple(plugins)
 
     async def mutate(self, request: AdmissionRequest) -> Any:
+        await self._round(request)
+        if request.rounds is not None and request.rounds.again:
+            request.rounds.second = True
+            await self._round(request)
+        return request.object
+
+    async def _round(self, request: AdmissionRequest) -> None:
         for plugin in self._plugins:
             request.object = await plugin.mutate(request)
-        return request.object
 
     async def validate(self, request: AdmissionRequest) -> None:
         for plugin in self._plugins:

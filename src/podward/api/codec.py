@@ -399,6 +399,8 @@ _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
     "RBDVolumeSource": {"monitors": []},
     "CephFSVolumeSource": {"monitors": []},
     "PersistentVolumeClaimTemplate": {"spec": {}},
+    "MutatingWebhook": {"admissionReviewVersions": [], "clientConfig": {}},
+    "ValidatingWebhook": {"admissionReviewVersions": [], "clientConfig": {}},
 }
 """Fields that the Structs require and are no strings: what Go's zero value is."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from lightkube.models import core_v1, meta_v1
+from lightkube.models import admissionregistration_v1, core_v1, meta_v1
 
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 
@@ -204,6 +204,29 @@ def _node(node: core_v1.Node) -> None:
     node.status = node.status or core_v1.NodeStatus()
 
 
+# ---- webhooks
+
+
+def _webhook_configuration(
+    configuration: admissionregistration_v1.MutatingWebhookConfiguration
+    | admissionregistration_v1.ValidatingWebhookConfiguration,
+) -> None:
+    for webhook in configuration.webhooks or ():
+        webhook.failurePolicy = webhook.failurePolicy or "Fail"
+        webhook.matchPolicy = webhook.matchPolicy or "Equivalent"
+        webhook.namespaceSelector = webhook.namespaceSelector or meta_v1.LabelSelector()
+        webhook.objectSelector = webhook.objectSelector or meta_v1.LabelSelector()
+        if webhook.timeoutSeconds is None:
+            webhook.timeoutSeconds = 10
+        if isinstance(webhook, admissionregistration_v1.MutatingWebhook):
+            webhook.reinvocationPolicy = webhook.reinvocationPolicy or "Never"
+        for rule in webhook.rules or ():
+            rule.scope = rule.scope or "*"
+        service = webhook.clientConfig.service
+        if service is not None and service.port is None:
+            service.port = 443
+
+
 # ---- presets
 
 
@@ -251,4 +274,6 @@ DEFAULTERS: dict[type[Any], Callable[[Any], None]] = {
     core_v1.Namespace: _namespace,
     core_v1.Node: _node,
     settings_v1alpha1.PodPreset: _settings_preset,
+    admissionregistration_v1.MutatingWebhookConfiguration: _webhook_configuration,
+    admissionregistration_v1.ValidatingWebhookConfiguration: _webhook_configuration,
 }

@@ -48,7 +48,7 @@ async def sweep(registry: Registry, events: Resource) -> None:
                 metadata.namespace or "",
                 metadata.name or "",
                 meta_v1.DeleteOptions(preconditions=same),
-                WriteOptions(),
+                WriteOptions(housekeeping=True),
             )
         except ApiStatusError as error:
             if error.status.code not in (404, 409):

@@ -27,9 +27,19 @@ class NamespaceLifecycle:
         row = registry.scheme.of_plural("", "v1", "namespaces")
         assert row is not None, "the scheme has no namespaces"
         self._namespaces: Resource = row
+        self._again: dict[str, asyncio.Task[None]] = {}
+        """Namespaces that could not be brought on, for somebody refuses: no other waits for them."""
+        self._touched_meanwhile: set[str] = set()
 
     async def run(self) -> None:
         """Until cancelled or the store closes."""
+        try:
+            await self._follow()
+        finally:
+            for task in self._again.values():
+                task.cancel()
+
+    async def _follow(self) -> None:
         store = self._registry.store
         while True:
             listing = await store.range(self._registry.prefix(self._namespaces))
@@ -50,7 +60,7 @@ class NamespaceLifecycle:
             return
         namespace = self._registry.cache.decode(found, self._namespaces)
         if metadata_of(namespace).deletionTimestamp is None:
-            await ensure_default_service_account(self._registry, name)
+            await ensure_default_service_account(self._registry, name, WriteOptions())
             return
         left = 0
         for resource in self._registry.scheme:
@@ -79,14 +89,28 @@ class NamespaceLifecycle:
         return len((await self._registry.store.range(prefix)).records)
 
     async def _reconcile_safely(self, name: str) -> None:
+        if name in self._again:
+            self._touched_meanwhile.add(name)
+        elif not await self._reconciled(name):
+            self._again[name] = asyncio.create_task(self._try_again(name))
+
+    async def _try_again(self, name: str) -> None:
         while True:
-            try:
-                return await self.reconcile(name)
-            except (ApiStatusError, StoreError) as error:
-                if isinstance(error, ApiStatusError) and error.status.code == 404:
-                    return None
+            await asyncio.sleep(_RETRY)
+            self._touched_meanwhile.discard(name)
+            if await self._reconciled(name) and name not in self._touched_meanwhile:
+                del self._again[name]
+                return
+
+    async def _reconciled(self, name: str) -> bool:
+        """Whether it could be done; if not, it is said why."""
+        try:
+            await self.reconcile(name)
+        except (ApiStatusError, StoreError) as error:
+            if not isinstance(error, ApiStatusError) or error.status.code != 404:
                 _log.warning("cannot empty namespace %s: %s", name, error)
-                await asyncio.sleep(_RETRY)
+                return False
+        return True
 
     def _touched(self, batch: list[Change]) -> set[str]:
         """Names of namespaces that these changes may have brought nearer to their end."""

@@ -7,11 +7,11 @@ wrote in between.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
-from lightkube.models import meta_v1
+from lightkube.models import core_v1, meta_v1
 
 from podward.admission.base import AdmissionRequest, Operation
 from podward.admission.chain import AdmissionChain
@@ -26,6 +26,7 @@ from podward.apiserver.strategies.node import NodeStrategy
 from podward.apiserver.strategies.pod import PodStrategy
 from podward.apiserver.strategies.pod_preset import PodPresetStrategy, SettingsPodPresetStrategy
 from podward.apiserver.strategies.secret import SecretStrategy
+from podward.apiserver.strategies.webhook_configuration import WebhookConfigurationStrategy
 from podward.apiserver.strategy import (
     Marked,
     Removed,
@@ -46,6 +47,8 @@ _STRATEGIES: Final[Mapping[str, Strategy]] = {
     "podpresets.settings.k8s.io": SettingsPodPresetStrategy(),
     "podpresets.podward.dev": PodPresetStrategy(),
     "clusterpodpresets.podward.dev": PodPresetStrategy(),
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": WebhookConfigurationStrategy(),
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": WebhookConfigurationStrategy(),
 }
 _PLAIN: Final = Strategy()
 _RETRIES: Final = 100
@@ -67,6 +70,10 @@ class WriteOptions:
     identity: Identity = SYSTEM
     dry_run: bool = False
     subresource: str = ""
+    housekeeping: bool = False
+    """The server's own, which nobody asked for: admission is not asked, so that no webhook can stop it."""
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    """What the client said of it in so many words, as a document: admission shows it to webhooks."""
     warnings: list[str] = field(default_factory=list)
     """What the author is to be told beside the answer: added while the write is prepared."""
 
@@ -95,6 +102,10 @@ class CurrentObjects:
         self._store = store
         self._scheme = scheme
         self._cache = cache
+        self._prefixes = {row.type: Registry.prefix(row) for row in scheme}
+
+    def version(self, kind: type[Any]) -> int:
+        return self._store.last_change(self._prefixes[kind])
 
     async def get(self, kind: type[T], name: str, namespace: str = "") -> T | None:
         resource = self._scheme.of_type(kind)
@@ -154,10 +165,11 @@ class Registry:
         if resource.namespaced:
             obj = _in_namespace(obj, namespace)
             await self._require_namespace(resource, namespace, metadata_of(obj))
-        obj = self._named(obj, resource)
         obj = set_defaults(obj)
         asked = _Asked("CREATE", resource, namespace, metadata_of(obj).name or "", options)
         obj = await self._admit(asked, obj, None)
+        obj = self._named(obj, resource)
+        asked = replace(asked, name=metadata_of(obj).name or "")
         strategy = self.strategy(resource)
         obj = self._stamped(strategy.prepare_for_create(obj), resource)
         validate_create(obj, resource)
@@ -188,7 +200,8 @@ class Registry:
         writer left; if it sets another one, that is a conflict (409).
         """
         key = self.key(resource, namespace, name)
-        asked = _Asked("UPDATE", resource, namespace, name, options)
+        operation: Operation = "CREATE" if options.subresource == "binding" else "UPDATE"
+        asked = _Asked(operation, resource, namespace, name, options)
         told = len(options.warnings)
         for _ in range(_RETRIES):
             del options.warnings[told:]  # of a try that came to nothing
@@ -217,6 +230,7 @@ class Registry:
         """The object in its last form, and whether it is gone now."""
         key = self.key(resource, namespace, name)
         strategy = self.strategy(resource)
+        options = replace(options, sent=msgspec.to_builtins(delete_options))
         asked = _Asked("DELETE", resource, namespace, name, options)
         told = len(options.warnings)
         for _ in range(_RETRIES):
@@ -224,6 +238,7 @@ class Registry:
             record = await self.record(resource, namespace, name)
             old = self.cache.decode(record, resource)
             _check_preconditions(resource, old, delete_options.preconditions)
+            await self._admit(asked, None, old)
             await self._review(asked, None, old)
             outcome = strategy.delete(old, delete_options.gracePeriodSeconds, self.clock.now())
             removed = isinstance(outcome, Removed)
@@ -238,25 +253,52 @@ class Registry:
                 continue
         raise errors.conflict(resource, name, _MODIFIED)
 
+    async def connect(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        document: dict[str, Any],
+        options: WriteOptions,
+    ) -> dict[str, Any]:
+        """What admission makes of a connection to `options.subresource`; `document` says what it is for."""
+        asked = _Asked("CONNECT", resource, namespace, name, options)
+        made: dict[str, Any] = await self._admit(asked, document, None)
+        await self._review(asked, made, None)
+        return made
+
     async def _prepared_update(self, asked: "_Asked", new: Any, old: Any) -> Any:
         resource, options = asked.resource, asked.options
         strategy = self.strategy(resource)
         if options.subresource == "status":
-            new = strategy.prepare_for_status_update(new, old)
-            new = await self._admit(asked, new, old)
+            new = await self._prepared(asked, new, old, strategy.prepare_for_status_update)
             validate_status_update(new, old, resource)
         elif options.subresource == "finalize":
             new = msgspec.structs.replace(old, spec=new.spec)
-        elif options.subresource != "binding":  # a binding is made by the server itself
+        elif (
+            options.subresource == "binding"
+        ):  # what is reviewed is what came: it makes the Pod's change
+            await self._review(asked, _binding(new), None)
+            return new
+        else:
             new = set_defaults(new)
             options.warnings.extend(strategy.warnings_for_update(new, old))
-            new = strategy.prepare_for_update(new, old)
-            new = await self._admit(asked, new, old)
+            new = await self._prepared(asked, new, old, strategy.prepare_for_update)
             validate_update(new, old, resource)
         await self._review(asked, new, old)
-        if strategy.tracks_generation and new.spec != old.spec:
+        if strategy.tracks_generation and strategy.desired(new) != strategy.desired(old):
             new = with_metadata(new, generation=(metadata_of(old).generation or 0) + 1)
         return new
+
+    async def _prepared(
+        self, asked: "_Asked", new: Any, old: Any, prepare: Callable[[Any, Any], Any]
+    ) -> Any:
+        """`new` without what no client may change, whether it or admission did."""
+        new = prepare(new, old)
+        admitted = await self._admit(asked, new, old)
+        if admitted is new:
+            return new
+        return prepare(_keep_identity(admitted, old, asked.resource), old)
 
     async def _put(self, resource: Resource, key: str, obj: Any, expected: int) -> Any:
         record = await self.store.put(
@@ -271,10 +313,18 @@ class Registry:
         return _at(obj, record.revision)
 
     async def _admit(self, asked: "_Asked", obj: Any, old: Any) -> Any:
-        return await self._admission.mutate(self._admission_request(asked, obj, old))
+        if asked.options.housekeeping:
+            return obj
+        admitted = await self._admission.mutate(self._admission_request(asked, obj, old))
+        if admitted is not obj and old is None and asked.operation == "CREATE":
+            return (
+                _in_namespace(admitted, asked.namespace) if asked.resource.namespaced else admitted
+            )
+        return admitted
 
     async def _review(self, asked: "_Asked", obj: Any, old: Any) -> None:
-        await self._admission.validate(self._admission_request(asked, obj, old))
+        if not asked.options.housekeeping:
+            await self._admission.validate(self._admission_request(asked, obj, old))
 
     def _admission_request(self, asked: "_Asked", obj: Any, old: Any) -> AdmissionRequest:
         options = asked.options
@@ -291,6 +341,7 @@ class Registry:
             dry_run=options.dry_run,
             warnings=options.warnings,
             objects=self._objects,
+            options=options.sent,
         )
 
     async def _require_namespace(
@@ -336,6 +387,15 @@ class _Asked:
     namespace: str
     name: str
     options: WriteOptions
+
+
+def _binding(pod: Any) -> core_v1.Binding:
+    """What a client sent to bring `pod` to its node."""
+    metadata = metadata_of(pod)
+    return core_v1.Binding(
+        metadata=meta_v1.ObjectMeta(name=metadata.name, namespace=metadata.namespace),
+        target=core_v1.ObjectReference(kind="Node", name=pod.spec.nodeName),
+    )
 
 
 def _at(obj: Any, revision: int) -> Any:

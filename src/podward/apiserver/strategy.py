@@ -70,6 +70,10 @@ class Strategy:
         """The same of a change of the object itself, as it was asked for: before `prepare_for_update`."""
         return []
 
+    def desired(self, obj: Any) -> Any:
+        """The part of `obj` whose changes `generation` counts."""
+        return obj.spec
+
     def prepare_for_update(self, new: Any, old: Any) -> Any:
         """`new` with what a client may not change taken from `old`."""
         if "status" in type(new).__struct_fields__:

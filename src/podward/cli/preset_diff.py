@@ -64,7 +64,9 @@ def _emit(document: Any) -> list[tuple[str, str]]:
     """(line of YAML, JSON pointer of what it shows): the pointers come from reading the text again."""
     text = to_yaml(document)
     pointers = [""] * text.count("\n")
-    _locate(yaml.compose(text, Loader=yaml.CSafeLoader), "", pointers)
+    root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    assert root is not None, "what was printed is a document"
+    _locate(root, "", pointers)
     return list(zip(text.split("\n"), pointers, strict=False))
 
 

@@ -31,6 +31,7 @@ from podward.simulate.faults.schedule import (
     LoseSandbox,
 )
 from podward.simulate.faults.trouble import Incarnation, Trouble
+from podward.simulate.outside import NobodyOutside
 from podward.simulate.ports import SimulatedNetwork
 from podward.simulate.runtime import SimulatedRuntime
 from podward.simulate.virtual_loop import VirtualLoop
@@ -127,6 +128,7 @@ class Machine:
             clock=self.clock,
             entropy=Entropy(seed),
             network=SimulatedNetwork(self.world.ports),
+            http_client=NobodyOutside(),
             root=self.folder,
             facts=NodeFacts(
                 name=NODE_NAME,

@@ -83,6 +83,12 @@ class Store(Protocol):
     def revision(self) -> int:
         """The latest committed revision; 0 or more, never falls, not even across restarts."""
 
+    def last_change(self, prefix: str) -> int:
+        """The revision of the last write below a collection (`/registry/core/pods/`), or a later one.
+
+        What was made of a collection is good for as long as this stays. It costs a look into a table.
+        """
+
     async def get(self, key: str) -> Record | None: ...
 
     async def range(

@@ -74,6 +74,8 @@ class Index:
         """A set that keeps its order: who is woken first must not depend on addresses."""
         self.revision = revision
         self._next = revision + 1
+        self._last_changes: dict[str, int] = {}
+        self._opened_at = revision
         self._floor = revision
         if self._history:
             self._floor = self._history[0].record.revision - 1
@@ -82,6 +84,9 @@ class Index:
 
     def get(self, key: str) -> Record | None:
         return self._records.get(key)
+
+    def last_change(self, prefix: str) -> int:
+        return self._last_changes.get(prefix, self._opened_at)
 
     def range(self, prefix: str, *, revision: int | None, limit: int, after: str) -> Listing:
         if revision is None or revision >= self.revision:
@@ -187,6 +192,7 @@ class Index:
             self._floor = self._history[0].record.revision
         self._history.append(change)
         self.revision = change.record.revision
+        self._last_changes[_collection(key)] = self.revision
         for watcher in self._watchers:
             if key.startswith(watcher.prefix):
                 watcher.offer(change)
@@ -194,3 +200,10 @@ class Index:
     def roll_back(self) -> None:
         """Forget every staged write. Their revisions are not given out again: somebody may have seen them."""
         self._staged.clear()
+
+
+def _collection(key: str) -> str:
+    """`/registry/core/pods/` of `/registry/core/pods/default/web`."""
+    group = key.find("/", 1) + 1
+    plural = key.find("/", group) + 1
+    return key[: key.find("/", plural) + 1]

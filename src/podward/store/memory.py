@@ -14,6 +14,9 @@ class MemoryStore:
     def revision(self) -> int:
         return self._index.revision
 
+    def last_change(self, prefix: str) -> int:
+        return self._index.last_change(prefix)
+
     async def get(self, key: str) -> Record | None:
         return self._index.get(key)
 

@@ -72,6 +72,9 @@ class SqliteStore:
     def revision(self) -> int:
         return self._index.revision
 
+    def last_change(self, prefix: str) -> int:
+        return self._index.last_change(prefix)
+
     async def get(self, key: str) -> Record | None:
         return self._index.get(key)
 

@@ -7,6 +7,7 @@
 | which paths are served, when it is ready, how it ends | `app.py`, `program.py` |
 | where presets come from | `presets.py` |
 | certificates, their rotation, who may write | `certificates.py`, `rotation.py`, `leader.py` |
-| what a cluster must be given | `manifests.py` |
+| what a cluster must be given | `manifests.py`; `definitions.py`, `roles.py`, `workload.py` |
+| names that the program and its manifests agree on | `naming.py` |
 | what is counted | `metrics.py` |
 """

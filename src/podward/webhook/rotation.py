@@ -53,7 +53,8 @@ PROMOTED = "podward.dev/ca-promoted-at"
 
 _LOOK_AGAIN_SECONDS = 300.0
 """Without a reason: a wall clock may have been set, a watch may have been lost."""
-_RETRY_SECONDS = 5.0
+_RETRY_FIRST_SECONDS = 5.0
+_RETRY_LAST_SECONDS = 60.0
 _STEPS_AT_ONCE = 20
 """A rotation takes two or three; more is a quarrel with somebody else, which is better carried on slowly."""
 
@@ -385,6 +386,7 @@ class ManagedCertificate:
         self._alarm = Alarm()
         self._refused: Pair | None = None
         self._complaint = ""
+        self._retry = _RETRY_FIRST_SECONDS
         self._authority_not_after = NEVER
         leader.on_change(self._alarm.ring)
 
@@ -434,8 +436,9 @@ class ManagedCertificate:
             delay = await self.turn()
         except (ApiError, TransportError) as error:
             self._complain(str(error))
-            return self._entropy.uniform(_RETRY_SECONDS, 2 * _RETRY_SECONDS)
-        self._complaint = ""
+            retry, self._retry = self._retry, min(2 * self._retry, _RETRY_LAST_SECONDS)
+            return self._entropy.uniform(retry, 1.5 * retry)
+        self._complaint, self._retry = "", _RETRY_FIRST_SECONDS
         return delay
 
     async def turn(self) -> float:
@@ -456,7 +459,7 @@ class ManagedCertificate:
                 return self._delay(step)
         if lost is not None:
             raise lost
-        return self._entropy.uniform(_RETRY_SECONDS, 2 * _RETRY_SECONDS)
+        return _RETRY_FIRST_SECONDS
 
     async def _step(self) -> tuple[Step | None, bool]:
         """One look and what it leads to; True if anything was written, so that another look is needed."""

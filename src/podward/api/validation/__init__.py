@@ -7,11 +7,12 @@ belong to which kind.
 from collections.abc import Callable
 from typing import Any
 
-from lightkube.models import core_v1, meta_v1
+from lightkube.models import admissionregistration_v1, core_v1, meta_v1
 
 from podward.api.errors import FieldError, invalid
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.scheme import Resource
+from podward.api.validation.admission_registration import configuration_errors
 from podward.api.validation.config import (
     config_map_errors,
     config_map_update_errors,
@@ -34,6 +35,8 @@ _SPEC_RULES: dict[type[Any], Callable[[Any], list[FieldError]]] = {
     settings_v1alpha1.PodPreset: settings_errors,
     podward_v1alpha1.PodPreset: preset_errors,
     podward_v1alpha1.ClusterPodPreset: preset_errors,
+    admissionregistration_v1.MutatingWebhookConfiguration: configuration_errors,
+    admissionregistration_v1.ValidatingWebhookConfiguration: configuration_errors,
 }
 
 _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
@@ -43,6 +46,12 @@ _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
     settings_v1alpha1.PodPreset: settings_update_errors,
     podward_v1alpha1.PodPreset: preset_update_errors,
     podward_v1alpha1.ClusterPodPreset: preset_update_errors,
+    admissionregistration_v1.MutatingWebhookConfiguration: lambda new, old: configuration_errors(
+        new
+    ),
+    admissionregistration_v1.ValidatingWebhookConfiguration: lambda new, old: configuration_errors(
+        new
+    ),
 }
 
 

@@ -31,6 +31,20 @@ def dns_label(text: str) -> list[str]:
     return problems
 
 
+def dns_label_1035(text: str) -> list[str]:
+    """RFC 1035 label: it begins with a letter."""
+    problems = []
+    if len(text) > 63:
+        problems.append("must be no more than 63 characters")
+    if not _fits(r"[a-z]([-a-z0-9]*[a-z0-9])?", text):
+        problems.append(
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+            "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+            "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+        )
+    return problems
+
+
 def dns_subdomain(text: str) -> list[str]:
     """RFC 1123 subdomain: most object names."""
     problems = []

@@ -1,6 +1,6 @@
 """Query parameters that several verbs share."""
 
-from typing import Literal, cast
+from typing import Any, Final, Literal, cast
 
 from podward.api.errors import bad_request
 from podward.apiserver.registry import WriteOptions
@@ -8,13 +8,18 @@ from podward.apiserver.request import Request
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 
+_SENT: Final = ("fieldManager", "fieldValidation")
+
 
 def write_options(request: Request, subresource: str = "") -> WriteOptions:
     """Who writes, and whether for real."""
     dry_run = request.query_list.get("dryRun", [])
     if any(value not in ("", "All") for value in dry_run):
         raise bad_request(f"dryRun: Invalid value: {dry_run[0]!r}: only All is supported")
-    return WriteOptions(request.identity, "All" in dry_run, subresource)
+    sent: dict[str, Any] = {name: request.query[name] for name in _SENT if request.query.get(name)}
+    if "All" in dry_run:
+        sent["dryRun"] = ["All"]
+    return WriteOptions(request.identity, "All" in dry_run, subresource, sent=sent)
 
 
 def field_validation(request: Request) -> FieldValidation:

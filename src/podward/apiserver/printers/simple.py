@@ -26,6 +26,10 @@ def _lease(obj: Any, now: datetime) -> Cells:
     return [name_of(obj), (obj.spec.holderIdentity if obj.spec else "") or "", age(obj, now)]
 
 
+def _webhook_configuration(obj: Any, now: datetime) -> Cells:
+    return [name_of(obj), len(obj.webhooks or ()), age(obj, now)]
+
+
 def _generic(obj: Any, now: datetime) -> Cells:
     created = obj.metadata.creationTimestamp if obj.metadata else None
     text = created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if created else "<unknown>"
@@ -49,6 +53,10 @@ SECRET_PRINTER = Printer(
 )
 SERVICE_ACCOUNT_PRINTER = Printer((NAME, AGE), _service_account)
 LEASE_PRINTER = Printer((NAME, TableColumn("Holder", description="Who holds it."), AGE), _lease)
+WEBHOOK_CONFIGURATION_PRINTER = Printer(
+    (NAME, TableColumn("Webhooks", "integer", description="How many it names."), AGE),
+    _webhook_configuration,
+)
 GENERIC_PRINTER = Printer(
     (
         NAME,

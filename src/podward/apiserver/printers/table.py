@@ -18,6 +18,7 @@ from podward.apiserver.printers.simple import (
     NAMESPACE_PRINTER,
     SECRET_PRINTER,
     SERVICE_ACCOUNT_PRINTER,
+    WEBHOOK_CONFIGURATION_PRINTER,
 )
 
 IncludeObject = Literal["Metadata", "None", "Object"]
@@ -33,6 +34,8 @@ _PRINTERS: Final[Mapping[str, Printer]] = {
     "leases.coordination.k8s.io": LEASE_PRINTER,
     "podpresets.podward.dev": POD_PRESET_PRINTER,
     "clusterpodpresets.podward.dev": POD_PRESET_PRINTER,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOK_CONFIGURATION_PRINTER,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOK_CONFIGURATION_PRINTER,
 }
 
 

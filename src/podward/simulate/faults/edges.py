@@ -192,6 +192,9 @@ class FaultyStore:
     def revision(self) -> int:
         return self.inner.revision
 
+    def last_change(self, prefix: str) -> int:
+        return self.inner.last_change(prefix)
+
     async def get(self, key: str) -> Record | None:
         return await self.inner.get(key)
 

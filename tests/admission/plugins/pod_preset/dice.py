@@ -26,7 +26,9 @@ VOLUMES = st.sampled_from(
      {"name": "w", "emptyDir": {"sizeLimit": "1024Mi"}}, {"name": "w", "emptyDir": {}, "new": {"x": [1]}}]
 )  # fmt: skip
 PATHS = st.sampled_from(["/a", "/a/", "/b", "/b/./c", "/b/c"])
-SHAPES = st.sampled_from([{}, {"readOnly": True}, {"readOnly": False}, {"subPath": "s"}])
+SHAPES: st.SearchStrategy[Document] = st.sampled_from(
+    [{}, {"readOnly": True}, {"readOnly": False}, {"subPath": "s"}]
+)
 LABELS = st.dictionaries(st.sampled_from(["tier", "zone"]), st.sampled_from(["web", "db"]))
 STRATEGIES = st.sampled_from(["SkipAll", "SkipPreset", "KeepPod", "Override", "Reject"])
 
@@ -46,12 +48,13 @@ def mounts(draw: st.DrawFn, volumes: list[str]) -> list[Document]:
 
 @st.composite
 def lists(draw: st.DrawFn, volumes: list[str], sources: Any) -> Document:
+    give_empty: st.SearchStrategy[bool] = st.booleans()
     found: Document = {
         "env": [shorthand.env(e) for e in draw(st.lists(ENV, max_size=3))],
         "envFrom": [shorthand.env_from(s) for s in draw(st.lists(sources, max_size=2))],
         "volumeMounts": draw(mounts(volumes)),
     }
-    return {name: items for name, items in found.items() if items or draw(st.booleans())}
+    return {name: items for name, items in found.items() if items or draw(give_empty)}
 
 
 def volumes() -> st.SearchStrategy[list[Document]]:

@@ -276,7 +276,8 @@ def test_l10_what_is_spelled_out_is_what_is_meant(
 ) -> None:
     result = admitted(pod, found, mode)
     spelled = [
-        replace(preset, spec=preset.spec | spelled_out(preset.spec), memo={}) for preset in found
+        replace(preset, spec={**preset.spec, **spelled_out(preset.spec)}, memo={})
+        for preset in found
     ]
     pod_spelled = copy.deepcopy(pod)
     pod_spelled["spec"] |= spelled_out(pod["spec"])

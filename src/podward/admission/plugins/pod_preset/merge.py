@@ -6,18 +6,19 @@ differs is a clash, and the later preset's `onConflict` says what that leads to.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from podward.admission.plugins.pod_preset import compat, provenance
 from podward.admission.plugins.pod_preset.guard import broken
 from podward.admission.plugins.pod_preset.model import (
     APPLIED_PREFIX,
     PROVENANCE_ANNOTATION,
+    Action,
     Conflict,
     Decision,
     Document,
     Mode,
+    OnConflict,
     Preset,
     Result,
     copied,
@@ -27,10 +28,12 @@ from podward.admission.plugins.pod_preset.reporting import (
     ACTIONS,
     conflict_of,
     decision_of,
+    invalid_pod,
     undone,
 )
 from podward.admission.plugins.pod_preset.sections import SECTIONS
-from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal
+from podward.admission.plugins.pod_preset.sections.base import Draft, Proposal, Verdict
+from podward.admission.plugins.pod_preset.sections.places import object_at
 from podward.admission.plugins.pod_preset.selection import (
     PresetIndex,
     Selection,
@@ -39,8 +42,8 @@ from podward.admission.plugins.pod_preset.selection import (
 )
 from podward.machinery.json_diff import json_diff
 
-_WRITTEN = frozenset({"add", "replace", "raise", "lower"})
-_CLAIMED = _WRITTEN | {"identical"}
+_WRITTEN: frozenset[Verdict] = frozenset({"add", "replace", "raise", "lower"})
+_CLAIMED: frozenset[Verdict] = _WRITTEN | {"identical"}
 
 
 def admit(
@@ -67,29 +70,37 @@ def admit(
     return _Admission(pod, found, record, labels).result(mode)
 
 
+@dataclass(slots=True)
+class _Story:
+    """What has come of the presets so far."""
+
+    applied: list[Preset] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)
+    """Key of what was added or changed -> id of the preset that did."""
+    stopped: str = ""
+    """The clash (SkipAll) for which the Pod gets nothing of any preset."""
+    rejected: str = ""
+    """The clash (Reject) for which it is refused."""
+
+
 class _Admission:
     def __init__(
         self, pod: Document, found: Selection, record: Record, labels: Mapping[str, str]
     ) -> None:
         self._pod, self._found, self._record = pod, found, record
         self._draft = Draft(copied(pod), labels)
-        self._to_come(found.matched)
-        self._applied: list[Preset] = []
-        self._conflicts: list[Conflict] = []
-        self._decisions: list[Decision] = []
-        self._fields: dict[str, str] = {}
-        self._doomed = ""
-        """The clash for which the Pod gets nothing of any preset."""
-        self._rejected = ""
+        self._story = _Story()
 
     def result(self, mode: Mode) -> Result:
         presets = list(self._found.matched)
         if mode == "compat":
             presets = self._as_in_1_19(presets)
         for position, preset in enumerate(presets):
-            self._to_come(presets[position + 1 :])
-            _Turn(self, preset).take()
-        if self._rejected or self._doomed:
+            self._draft.to_come = {later.id: later for later in presets[position + 1 :]}
+            _Turn(self._pod, self._draft, self._story, preset).take()
+        if self._story.rejected or self._story.stopped:
             return self._untouched()
         self._annotate(mode)
         patch = tuple(json_diff(self._pod, self._draft.pod))
@@ -97,66 +108,64 @@ class _Admission:
             self._told(),
             pod=self._draft.pod if patch else self._pod,
             patch=patch,
-            applied=tuple(self._applied),
-            provenance={**self._record.fields, **self._fields},
+            applied=tuple(self._story.applied),
+            provenance={**self._record.fields, **self._story.fields},
         )
 
     def _told(self) -> Result:
         return Result(
             self._pod,
             matched=self._found.matched,
-            conflicts=tuple(self._conflicts),
-            decisions=tuple(self._decisions),
+            conflicts=tuple(self._story.conflicts),
+            decisions=tuple(self._story.decisions),
             invalid=self._found.invalid,
             provenance=dict(self._record.fields),
-            rejected=self._rejected,
+            rejected=self._story.rejected,
         )
 
     def _untouched(self) -> Result:
-        why = self._rejected or self._doomed
-        self._decisions = [undone(decision, "clash", why) for decision in self._decisions]
+        why = self._story.rejected or self._story.stopped
+        self._story.decisions = [undone(d, why) for d in self._story.decisions]
         return self._told()
 
     def _as_in_1_19(self, presets: Sequence[Preset]) -> list[Preset]:
         """Merges those of settings.k8s.io; the others are left to do."""
         old = [preset for preset in presets if preset.origin == "settings"]
         merged = compat.merge(self._draft.pod, old)
-        self._conflicts += merged.conflicts
-        self._decisions += merged.decisions
+        self._story.conflicts += merged.conflicts
+        self._story.decisions += merged.decisions
         if not merged.conflicts:
-            self._applied += old
+            self._story.applied += old
+            self._story.fields |= merged.fields
             self._draft.claims |= merged.claims
-            self._fields |= merged.fields
         return [preset for preset in presets if preset.origin != "settings"]
 
-    def _to_come(self, presets: Sequence[Preset]) -> None:
-        self._draft.to_come = {preset.id: preset for preset in presets}
-
     def _annotate(self, mode: Mode) -> None:
+        applied = self._story.applied
         written = {
             f"{APPLIED_PREFIX}{preset.name}": preset.resource_version
-            for preset in self._applied
+            for preset in applied
             if preset.origin == "settings"
         }
-        ours = mode == "safe" or any(preset.origin != "settings" for preset in self._applied)
-        if self._applied and ours:
-            text = provenance.text_of(self._record, self._fields, self._applied)
-            written[PROVENANCE_ANNOTATION] = text
+        if any(mode == "safe" or preset.origin != "settings" for preset in applied):
+            written[PROVENANCE_ANNOTATION] = provenance.text_of(
+                self._record, self._story.fields, applied
+            )
         if written:
-            meta = _object(self._draft.pod, "metadata")
-            _object(meta, "annotations").update(written)
+            meta = object_at(self._draft.pod, "metadata")
+            object_at(meta, "annotations").update(written)
 
 
 class _Turn:
     """One preset's turn."""
 
-    def __init__(self, admission: _Admission, preset: Preset) -> None:
-        self._of, self._preset = admission, preset
-        self._draft = admission._draft
-        self._undoable = preset.origin != "settings"
-        """The others answer for a clash with SkipAll, after which nothing is left to be undone."""
-        self._pod_before = copied(self._draft.pod) if self._undoable else self._draft.pod
-        self._claims_before = dict(self._draft.claims)
+    def __init__(self, pod: Document, draft: Draft, story: _Story, preset: Preset) -> None:
+        self._pod, self._draft, self._story, self._preset = pod, draft, story, preset
+        self._of_old = preset.origin == "settings"
+        """Such a one answers for a clash with SkipAll, so that it alone is never undone; and the Pod that it
+        makes is not looked at, as it never was (spec row F10)."""
+        self._pod_before = draft.pod if self._of_old else copied(draft.pod)
+        self._claims_before = dict(draft.claims)
         self._fields: dict[str, str] = {}
         self._decisions: list[Decision] = []
         self._skipped = ""
@@ -167,67 +176,71 @@ class _Turn:
         for section in SECTIONS:
             for proposal in section.proposals(self._preset, self._draft):
                 self._weigh(proposal)
-        if self._undoable and self._fields and not (self._skipped or self._of._rejected):
+        if self._fields and not (self._of_old or self._skipped or self._story.rejected):
             self._validate()
         if self._skipped:
             self._undo()
-        elif not self._of._doomed:
-            self._of._applied.append(self._preset)
-            self._of._fields |= self._fields
-        self._of._decisions += self._decisions
+        else:
+            self._story.applied.append(self._preset)
+            self._story.fields |= self._fields
+        self._story.decisions += self._decisions
 
     def _weigh(self, proposal: Proposal) -> None:
+        verdict = proposal.verdict
         if self._misses_its_volume(proposal):
             text = f"the volume {proposal.wanted['name']} of this preset was left out"
             self._decide(proposal, "skipped", "volumeKept", text)
-        elif proposal.verdict == "clash":
+        elif verdict == "clash":
             self._clash(proposal)
         else:
-            if proposal.verdict in _WRITTEN:
+            if verdict in _WRITTEN:
                 self._write(proposal)
-            if proposal.verdict in _CLAIMED:
+            if verdict in _CLAIMED:
                 self._claim(proposal.key)
-            if proposal.verdict in _CLAIMED or proposal.verdict == "keep":
-                for key in proposal.also:
-                    self._claim(key)
-            self._decide(proposal, ACTIONS[proposal.verdict])
+            if verdict != "skip":
+                self._claim(*proposal.also)
+            self._decide(proposal, ACTIONS[verdict])
 
     def _clash(self, proposal: Proposal) -> None:
-        preset, holder = self._preset, self._draft.holder(proposal.key)
-        strategy = preset.on_conflict
-        if self._of._doomed and not (
-            strategy == "SkipAll" or (strategy == "Reject" and holder is None)
-        ):
-            return  # what it clashes with may be what the Pod does not get; and it gets nothing of this
-        conflict = conflict_of(preset, proposal, holder, strategy, self._of._pod)
-        self._of._conflicts.append(conflict)
-        match strategy:
-            case "SkipAll":
-                self._of._doomed = self._of._doomed or conflict.message
-                self._decide(proposal, "skipped", "clash", conflict.message)
-            case "Reject":
-                self._of._rejected = self._of._rejected or conflict.message
-                self._decide(proposal, "skipped", "clash", conflict.message)
-            case "SkipPreset":
-                self._skipped = self._skipped or conflict.message
-                self._decide(proposal, "skipped", "clash", conflict.message)
-            case "Override" if holder is None and proposal.write is not None:
-                self._write(proposal)
-                for key in (proposal.key, *proposal.also):
-                    self._claim(key)
-                self._decide(proposal, "replaced")
-            case "Override":
-                self._leave_out(proposal)
-                self._decide(proposal, "skipped", "higherPriority", conflict.message)
-            case "KeepPod":
-                self._leave_out(proposal)
-                self._decide(
-                    proposal, "kept" if holder is None else "skipped", "clash", conflict.message
-                )
+        holder, strategy = self._draft.holder(proposal.key), self._preset.on_conflict
+        if self._story.stopped and not self._is_heard(strategy, holder):
+            return
+        conflict = conflict_of(self._preset, proposal, holder, strategy, self._pod)
+        self._story.conflicts.append(conflict)
+        if strategy == "KeepPod":
+            self._leave_out(proposal, holder, conflict.message)
+        elif strategy != "Override":
+            self._give_up(strategy, conflict.message)
+            self._decide(proposal, "skipped", "clash", conflict.message)
+        elif holder is None and proposal.write is not None:
+            self._write(proposal)
+            self._claim(proposal.key, *proposal.also)
+            self._decide(proposal, "replaced")
+        else:
+            self._leave_out(proposal, holder, conflict.message)
 
-    def _leave_out(self, proposal: Proposal) -> None:
+    def _is_heard(self, strategy: OnConflict, holder: str | None) -> bool:
+        """The Pod gets nothing of any preset by now. Who else stands for that is told; and who refuses the
+        Pod for what its author wrote, still does."""
+        return strategy == "SkipAll" or (strategy == "Reject" and holder is None)
+
+    def _give_up(self, strategy: OnConflict, message: str) -> None:
+        if strategy == "SkipAll":
+            self._story.stopped = self._story.stopped or message
+        elif strategy == "Reject":
+            self._story.rejected = self._story.rejected or message
+        else:
+            self._skipped = self._skipped or message
+
+    def _leave_out(self, proposal: Proposal, holder: str | None, message: str) -> None:
         if proposal.section == "volumes":
             self._volumes_left_out.add(proposal.identity)
+        if holder is None:
+            self._decide(proposal, "kept", "present", message)
+        elif holder == self._preset.id:
+            self._decide(proposal, "skipped", "earlierEntry", message)
+        else:
+            self._decide(proposal, "skipped", "higherPriority", message)
 
     def _misses_its_volume(self, proposal: Proposal) -> bool:
         return (
@@ -241,49 +254,26 @@ class _Turn:
         proposal.write(self._draft.pod)
         self._fields[proposal.key] = self._preset.id
 
-    def _claim(self, key: str) -> None:
-        self._draft.claims.setdefault(key, self._preset.id)
+    def _claim(self, *keys: str) -> None:
+        for key in keys:
+            self._draft.claims.setdefault(key, self._preset.id)
 
-    def _decide(self, proposal: Proposal, action: Any, reason: str = "", text: str = "") -> None:
+    def _decide(self, proposal: Proposal, action: Action, reason: str = "", text: str = "") -> None:
         self._decisions.append(decision_of(self._preset, proposal, action, reason, text))
 
     def _validate(self) -> None:
         """Never an invalid Pod: what this preset broke is a clash of all of it."""
+        strategy = self._preset.on_conflict
+        if strategy in ("KeepPod", "Override"):
+            strategy = "SkipPreset"  # there is no single item that could be left out
+        if self._story.stopped and strategy != "SkipAll":
+            return
         for problem in broken(self._pod_before, self._draft.pod):
-            strategy = self._preset.on_conflict
-            message = (
-                f"{self._preset.id} would make the Pod invalid: {problem.field}: {problem.text}"
-            )
-            if self._of._doomed and strategy != "SkipAll":
-                continue
-            self._of._conflicts.append(
-                Conflict(
-                    presets=(self._preset.id,),
-                    container="",
-                    list="validation",
-                    identity=problem.field,
-                    path="",
-                    pod_hash="",
-                    preset_hash="",
-                    outcome=strategy if strategy in ("SkipAll", "Reject") else "SkipPreset",
-                    message=message,
-                )
-            )
-            if strategy == "SkipAll":
-                self._of._doomed = self._of._doomed or message
-            elif strategy == "Reject":
-                self._of._rejected = self._of._rejected or message
-            else:
-                self._skipped = self._skipped or message
+            conflict = invalid_pod(self._preset, problem, strategy)
+            self._story.conflicts.append(conflict)
+            self._give_up(strategy, conflict.message)
 
     def _undo(self) -> None:
         self._draft.pod = self._pod_before
         self._draft.claims = self._claims_before
-        self._decisions = [undone(d, "clash", self._skipped) for d in self._decisions]
-
-
-def _object(holder: Document, name: str) -> Document:
-    if not isinstance(holder.get(name), dict):
-        holder[name] = {}
-    found: Document = holder[name]
-    return found
+        self._decisions = [undone(decision, self._skipped) for decision in self._decisions]

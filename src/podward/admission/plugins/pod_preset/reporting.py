@@ -1,7 +1,9 @@
 """How clashes and decisions are told: who, what, where, and never a value. Pure."""
 
+from dataclasses import replace
 from typing import Any
 
+from podward.admission.plugins.pod_preset.guard import Broken
 from podward.admission.plugins.pod_preset.model import (
     Action,
     Conflict,
@@ -12,6 +14,7 @@ from podward.admission.plugins.pod_preset.model import (
 )
 from podward.admission.plugins.pod_preset.normalise import LIST_NAMES, fingerprint, meaning
 from podward.admission.plugins.pod_preset.sections.base import Proposal, Verdict
+from podward.machinery.json_diff import unescaped
 
 ACTIONS: dict[Verdict, Action] = {
     "add": "added",
@@ -33,7 +36,7 @@ def conflict_of(
         container=proposal.container,
         list=proposal.section,
         identity=proposal.identity,
-        path=proposal.pointer if holder is None and _is_in(pod, proposal.pointer) else "",
+        path=_as_it_came(proposal, pod) if holder is None else "",
         pod_hash=_shown(proposal.section, proposal.existing),
         preset_hash=_shown(proposal.section, proposal.wanted),
         outcome=outcome,
@@ -68,11 +71,27 @@ def decision_of(
     )
 
 
-def undone(decision: Decision, reason: str, text: str) -> Decision:
+def undone(decision: Decision, why: str) -> Decision:
     """What would have been written, had it not been for a clash elsewhere."""
     if decision.action in ("identical", "kept", "skipped"):
         return decision
-    return Decision(decision.preset, decision.path, decision.field, "skipped", reason, text)
+    return replace(decision, action="skipped", reason="clash", text=why)
+
+
+def invalid_pod(preset: Preset, problem: Broken, outcome: OnConflict) -> Conflict:
+    """Not one item, but what all of them make of the Pod."""
+    where = f"{problem.field}: " if problem.field else ""
+    return Conflict(
+        presets=(preset.id,),
+        container="",
+        list="validation",
+        identity=problem.field,
+        path="",
+        pod_hash="",
+        preset_hash="",
+        outcome=outcome,
+        message=f"{preset.id} would make the Pod invalid: {where}{problem.text}",
+    )
 
 
 def _shown(section: str, value: Any) -> str:
@@ -84,13 +103,21 @@ def _shown(section: str, value: Any) -> str:
     return fingerprint(value)
 
 
-def _is_in(pod: Any, pointer: str) -> bool:
-    for step in pointer.split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(pod, list) and step.isdigit() and int(step) < len(pod):
-            pod = pod[int(step)]
-        elif isinstance(pod, dict) and step in pod:
-            pod = pod[step]
+def _as_it_came(proposal: Proposal, pod: Document) -> str:
+    """The pointer of what was found, as it was before presets put containers in front; empty if it is new."""
+    steps = proposal.pointer.split("/")[1:]
+    if proposal.container and len(steps) > 2 and steps[2].isdigit():
+        containers = (pod.get("spec") or {}).get(steps[1]) or []
+        names = [container.get("name") for container in containers]
+        if proposal.container not in names:
+            return ""
+        steps[2] = str(names.index(proposal.container))
+    value: Any = pod
+    for step in steps:
+        if isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        elif isinstance(value, dict) and unescaped(step) in value:
+            value = value[unescaped(step)]
         else:
-            return False
-    return True
+            return ""
+    return "/" + "/".join(steps)
