@@ -19,6 +19,8 @@ from tests.admission.plugins.pod_preset.test_cases import (
 )
 
 from podward.admission.plugins.pod_preset.model import Mode
+from podward.api.yaml_loader import load_one
+from podward.api.yaml_printer import to_yaml
 from podward.cli.errors import CliError
 from podward.cli.preset import command
 
@@ -44,7 +46,7 @@ def preset(*arguments: str) -> Said:
 
 def written(folder: Path, name: str, *documents: Any) -> str:
     path = folder / name
-    path.write_text(yaml.safe_dump_all(documents))
+    path.write_text("---\n".join(to_yaml(document) for document in documents))
     return str(path)
 
 
@@ -68,7 +70,7 @@ def test_every_row_of_the_table_holds_from_files(
     )  # fmt: skip
     want = wanted(case, mode)
     if want == "same":
-        assert yaml.safe_load(said.out) == pod
+        assert load_one(said.out) == pod
         assert said.code == (3 if "conflict" in said.err else 0)
     elif "err" in want:
         assert (said.code, said.out) == (1, "")
@@ -79,7 +81,7 @@ def test_every_row_of_the_table_holds_from_files(
     elif want.get("invalid") == [short["n"] for short in case["p"]]:
         assert (said.code, said.out) == (1, ""), "nothing is left that could be applied"
     else:
-        assert without_provenance(yaml.safe_load(said.out)) == expected_pod(case, want)
+        assert without_provenance(load_one(said.out)) == expected_pod(case, want)
         assert said.code == (1 if "would be refused" in said.err else 0)
 
 

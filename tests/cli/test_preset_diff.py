@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podward.admission.plugins.pod_preset.model import Decision
+from podward.api.yaml_printer import to_yaml
 from podward.cli.preset_diff import diff_lines
-from podward.cli.yaml_printer import to_yaml
 
 BEFORE: dict[str, Any] = {
     "kind": "Pod",

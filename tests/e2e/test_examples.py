@@ -91,3 +91,64 @@ def test_the_web_service_is_ready_when_it_answers_and_restarted_when_it_does_not
     assert "Liveness probe failed" in events
     assert "Readiness probe failed: HTTP probe failed with statuscode: 404" in events
     web.cli("delete", "pod", "web")
+
+
+def applied(podward: Podward, namespace: str, example: str, *files: str) -> str:
+    """What `podward apply` says; the namespace is the test's unless the manifest names one."""
+    names = [str(ROOT / "examples" / example / file) for file in files]
+    return "".join(podward.cli("apply", "-n", namespace, "-f", name) for name in names)
+
+
+def log_of(podward: Podward, namespace: str, pod: str) -> str:
+    return podward.cli("logs", pod, "-n", namespace, check=False)
+
+
+def test_the_notes_preset_reaches_its_pod(podward: Podward, namespace: str) -> None:
+    """examples/09-pod-preset."""
+    applied(podward, namespace, "09-pod-preset", "preset.yaml", "pod.yaml")
+    eventually(
+        lambda: log_of(podward, namespace, "website") == "database on port 6379\n",
+        what="the variable and the volume in the container",
+    )
+
+
+def test_a_health_preset_restarts_what_nobody_watched(podward: Podward, namespace: str) -> None:
+    """examples/10-health-preset."""
+    applied(podward, namespace, "10-health-preset", "preset.yaml", "pod.yaml")
+
+    def shop() -> list[str]:
+        return podward.cli("get", "pod", "shop", "-n", namespace, "--no-headers").split()
+
+    eventually(lambda: shop()[1:4] == ["1/1", "Running", "1"], timeout=40, what="restarted")
+
+
+def test_a_cluster_preset_reaches_production(podward: Podward) -> None:
+    """examples/11-cluster-preset."""
+    try:
+        applied(podward, "default", "11-cluster-preset", "preset.yaml", "pod.yaml")
+        eventually(
+            lambda: (
+                podward.cli("get", "pod", "payments", "-n", "checkout", "--no-headers").split()[1:3]
+                == ["2/2", "Running"]
+            ),
+            what="the sidecar beside the container",
+        )
+        log = podward.cli("logs", "payments", "-n", "checkout", "-c", "payments")
+        assert log == "stage production\n"
+    finally:
+        podward.cli("delete", "clusterpodpreset", "production")
+        podward.cli("delete", "namespace", "checkout")
+
+
+def test_a_conflict_is_said_and_settled_as_each_preset_wants(
+    podward: Podward, namespace: str
+) -> None:
+    """examples/12-preset-conflict."""
+    said = applied(podward, namespace, "12-preset-conflict", "presets.yaml", "pods.yaml")
+    assert said.count("Warning: PodPreset: ") == 2
+    eventually(lambda: log_of(podward, namespace, "chatty") == "debug plain\n", what="no preset")
+    eventually(lambda: log_of(podward, namespace, "modern") == "debug json\n", what="its format")
+    eventually(
+        lambda: podward.cli("get", "events", "-n", namespace).count("PresetConflict") == 2,
+        what="an event on each preset",
+    )

@@ -20,12 +20,15 @@ SECONDS = {
     "06-sidecar": 30,
     "07-graceful-shutdown": 30,
     "08-crash-loop": 900,
+    "10-health-preset": 120,
 }
 
 
 def run(name: str) -> Recording:
-    """The example's Pod, and what happens to it if the example says so."""
-    documents = list(load_all((EXAMPLES / name / "pod.yaml").read_bytes()))
+    """The example's Pod, its preset, and what happens to it, if the example has them."""
+    files = list((EXAMPLES / name).glob("preset*.yaml"))
+    files += (EXAMPLES / name).glob("pod*.yaml")
+    documents = [document for path in files for document in load_all(path.read_bytes())]
     faults = load([path]) if (path := EXAMPLES / name / "faults.yaml").exists() else []
     return simulate(documents, SECONDS.get(name, 60), faults=faults)
 
@@ -94,6 +97,38 @@ def test_the_waits_of_a_crash_loop_double() -> None:
             starts.append(change.at)
     gaps = [round(b - a) for a, b in pairwise(starts[1:])]
     assert gaps[:6] == [11, 21, 41, 81, 161, 301]
+
+
+def test_a_preset_gives_the_notes_container_the_probe_that_heals_it() -> None:
+    recording = run("10-health-preset")
+    starts, count = [], 0
+    for change in recording.changes:
+        if restarts_of(change.pod) > count:
+            count = restarts_of(change.pod)
+            starts.append(round(change.at))
+    assert starts == [14, 28, 42, 76]
+
+
+def test_a_cluster_preset_brings_a_sidecar_and_time_to_end() -> None:
+    recording = run("11-cluster-preset")
+    last = recording.changes[-1].pod
+    assert last.spec is not None
+    assert last.spec.terminationGracePeriodSeconds == 60
+    assert _ready(last, recording) == "2/2"
+
+
+def test_of_two_presets_in_conflict_one_gives_nothing_and_one_what_it_can() -> None:
+    recording = run("12-preset-conflict")
+    variables = {}
+    for change in recording.changes:
+        assert change.pod.metadata is not None
+        assert change.pod.spec is not None
+        env = change.pod.spec.containers[0].env or []
+        variables[change.pod.metadata.name] = {v.name: v.value for v in env}
+    assert variables == {
+        "chatty": {"LOG_LEVEL": "debug"},
+        "modern": {"LOG_LEVEL": "debug", "LOG_FORMAT": "json"},
+    }
 
 
 def restarts_of(pod: core_v1.Pod) -> int:

@@ -72,6 +72,13 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 _Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 
+def reads_as_text(text: str) -> bool:
+    """Whether it comes back as the text that it is if it is written without quotes: `y`, `1e3` do not."""
+    resolvers = _Loader.yaml_implicit_resolvers
+    candidates = [*resolvers.get(text[:1], ()), *resolvers.get(None, ())]
+    return not any(pattern.match(text) for _, pattern in candidates)
+
+
 def load_all(text: bytes | str) -> list[Any]:
     """Every document that is not empty; JSON is YAML."""
     try:

@@ -77,10 +77,10 @@ def json_or_yaml(
     body = value if isinstance(value, bytes) else msgspec.json.encode(value)
     content_type = "application/json"
     if wanted.yaml:
-        import yaml
+        from podward.api.yaml_printer import to_yaml
 
         content_type = "application/yaml"
-        body = yaml.safe_dump(msgspec.json.decode(body), sort_keys=True).encode()
+        body = to_yaml(msgspec.json.decode(body)).encode()
     return Response(status, body, content_type, warning_headers(warnings))
 
 

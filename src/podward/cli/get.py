@@ -158,7 +158,7 @@ def _print_document(document: Any, output: str) -> None:
     if output == "json":
         _print([json.dumps(document, indent=4, ensure_ascii=False)])
         return
-    from podward.cli.yaml_printer import to_yaml
+    from podward.api.yaml_printer import to_yaml
 
     sys.stdout.write(to_yaml(document))
     sys.stdout.flush()

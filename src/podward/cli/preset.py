@@ -159,7 +159,7 @@ def _print_documents(admitted: "list[Admitted]", output: str) -> None:
             whole = documents[0]
         print(json.dumps(whole, indent=4, ensure_ascii=False))
     else:
-        from podward.cli.yaml_printer import to_yaml
+        from podward.api.yaml_printer import to_yaml
 
         print("---\n".join(to_yaml(document) for document in documents), end="")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from podward.admission.plugins.pod_preset.model import Decision
-from podward.cli.yaml_printer import to_yaml
+from podward.api.yaml_printer import to_yaml
 
 Mark = Literal[" ", "+", "-"]
 _WROTE = ("added", "replaced", "raised", "lowered")

@@ -176,7 +176,7 @@ EMERGENCY: Pods cannot be created, and this webhook may be why?
 
 
 def _yaml(found: "list[Manifest]", header: str) -> str:
-    from podward.cli.yaml_printer import to_yaml
+    from podward.api.yaml_printer import to_yaml
 
     text = _comment(header)
     for manifest in found:

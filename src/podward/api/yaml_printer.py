@@ -4,6 +4,10 @@ from typing import Any
 
 import yaml
 
+from podward.api.yaml_loader import reads_as_text
+
+_TEXT = "tag:yaml.org,2002:str"
+
 
 class _Dumper(yaml.CSafeDumper):
     pass
@@ -11,11 +15,10 @@ class _Dumper(yaml.CSafeDumper):
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     if "\n" in text:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    quoted = yaml.SafeLoader("")
-    tag = quoted.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    ambiguous = tag != "tag:yaml.org,2002:str"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if ambiguous else None)
+        return dumper.represent_scalar(_TEXT, text, style="|")
+    plain = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False)) == _TEXT  # type: ignore[no-untyped-call]
+    ambiguous = not (plain and reads_as_text(text))
+    return dumper.represent_scalar(_TEXT, text, style='"' if ambiguous else None)
 
 
 _Dumper.add_representer(str, _text)
