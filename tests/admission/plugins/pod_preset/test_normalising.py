@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
+from podward.admission.plugins.pod_preset.model import Mode
 from podward.admission.plugins.pod_preset.normalise import ListName, clean_path, item_of
 
 
 def same(name: ListName, one: dict[str, Any], other: dict[str, Any]) -> tuple[bool, bool]:
     """(in compat, in safe mode); it is the same from both sides."""
-    found = [item_of(name, a).same_as(b, mode) for a, b in ((one, other), (other, one))
-             for mode in ("compat", "safe")]  # type: ignore[arg-type]  # fmt: skip
+    modes: tuple[Mode, ...] = ("compat", "safe")
+    pairs = ((one, other), (other, one))
+    found = [item_of(name, a).same_as(b, mode) for a, b in pairs for mode in modes]
     assert found[:2] == found[2:]
     return found[0], found[1]
 

@@ -83,7 +83,8 @@ def test_an_empty_list_is_a_parent() -> None:
 
 def test_the_list_that_1_19_loses_is_removed() -> None:
     pod = shorthand.pod({"c": [{"from": ["cm:f"]}]})
-    result = admitted(pod, **{"from": ["cm:f?"]})
+    short: dict[str, Any] = {"from": ["cm:f?"]}
+    result = admitted(pod, "compat", **short)
     assert ("remove", "/spec/containers/0/envFrom") in paths(result)
     (decision,) = result.decisions
     assert (decision.action, decision.reason) == ("skipped", "erased")

@@ -173,7 +173,7 @@ def test_the_first_word_of_a_preset_that_contradicts_itself_holds() -> None:
 
 # ---- never an invalid Pod
 
-BIDI = {"vol": ["h=host:/h"], "mnt": ["h:/h:bidi"]}
+BIDI: dict[str, Any] = {"vol": ["h=host:/h"], "mnt": ["h:/h:bidi"]}
 
 
 @pytest.mark.parametrize(
