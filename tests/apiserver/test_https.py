@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from podward.admission.chain import AdmissionChain
-from podward.apiserver.app import ApiServer
+from podward.apiserver.app import ApiServer, Receive, Scope, Send
 from podward.apiserver.authentication import Authenticator
 from podward.apiserver.certificates import Credentials, ensure_authority
 from podward.apiserver.serving import HttpsServer
@@ -161,3 +162,41 @@ def test_it_stops_within_seconds_though_a_watch_is_open(tmp_path: Path) -> None:
         return loop.time() - began
 
     assert asyncio.run(main()) < 5
+
+
+def test_what_is_under_way_is_answered_and_who_rests_holds_nothing_up(tmp_path: Path) -> None:
+    """With a context of its own, as the webhook serves, and a client that never reads what it is told."""
+    credentials = ensure_authority(tmp_path, SystemClock(), ["localhost"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(credentials.server_certificate, credentials.server_key)
+    client = ssl.create_default_context(cafile=str(credentials.ca_certificate))
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        began.set()
+        await asyncio.sleep(1.5)
+        await send({"type": "http.response.start", "status": 200,
+                    "headers": [(b"content-length", b"2")]})  # fmt: skip
+        await send({"type": "http.response.body", "body": b"ok", "more_body": False})
+
+    def connected(port: int) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", port), 5)
+        return client.wrap_socket(plain, server_hostname="localhost")
+
+    async def main() -> None:
+        server = HttpsServer(slow, host="127.0.0.1", port=0, credentials=context, grace_seconds=30)
+        port = await server.start()
+        resting = await asyncio.to_thread(connected, port)
+        asking = await asyncio.to_thread(connected, port)
+        asking.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await began.wait()
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        await server.stop()
+        assert 1.2 < loop.time() - before < 6
+        answer = await asyncio.to_thread(asking.recv, 1000)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        for end in (resting, asking):
+            end.close()
+
+    began = asyncio.Event()
+    asyncio.run(main())

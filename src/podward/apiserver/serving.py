@@ -9,18 +9,38 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from podward.apiserver.authentication import PEER
 from podward.apiserver.certificates import Credentials
 
+_CLOSING_SECONDS: Final = 1.0
+"""How long a client may take to answer that a connection at rest is closed."""
+
 
 class HttpsServer:
-    def __init__(self, app: Any, *, host: str, port: int, credentials: Credentials) -> None:
+    """`credentials`: what to serve with, or a context that is made already."""
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        host: str,
+        port: int,
+        credentials: Credentials | ssl.SSLContext,
+        grace_seconds: int = 1,
+        keep_alive_seconds: int = 75,
+    ) -> None:
+        """`grace_seconds`: how long `stop` waits for requests that are under way. `keep_alive_seconds`: how
+        long a connection may rest; who rests longer than its client never hangs up on a request."""
         self._app = app
         self._host = host
         self._port = port
-        self._credentials = credentials
+        self._context = (
+            credentials if isinstance(credentials, ssl.SSLContext) else _context(credentials)
+        )
+        self._grace_seconds = grace_seconds
+        self._keep_alive_seconds = keep_alive_seconds
         self._server: Any = None
         self._task: asyncio.Task[None] | None = None
 
@@ -42,11 +62,11 @@ class HttpsServer:
             server_header=False,
             date_header=False,
             ws_per_message_deflate=False,
-            timeout_graceful_shutdown=1,
-            timeout_keep_alive=75,
+            timeout_graceful_shutdown=self._grace_seconds,
+            timeout_keep_alive=self._keep_alive_seconds,
         )
         config.load()
-        config.ssl = self._tls()
+        config.ssl = self._context
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None
         self._server.capture_signals = contextlib.nullcontext
@@ -59,10 +79,14 @@ class HttpsServer:
         return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
-        """Within about a second, open watches or not."""
+        """Within about `grace_seconds`; sooner, if no request is under way. Who does not hang up is left."""
         if self._server is None or self._task is None:
             return
         self._server.should_exit = True
+        await asyncio.wait((self._task,), timeout=_CLOSING_SECONDS)
+        while not self._task.done() and self._server.server_state.tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # nobody tells of it; uvicorn has the timeout
+        self._server.force_exit = True
         await asyncio.gather(self._task, return_exceptions=True)
 
     def _bind(self) -> socket.socket:
@@ -78,14 +102,15 @@ class HttpsServer:
             raise
         return listener
 
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self._credentials.server_certificate, self._credentials.server_key)
-        context.load_verify_locations(self._credentials.ca_certificate)
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+
+def _context(credentials: Credentials) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(credentials.server_certificate, credentials.server_key)
+    context.load_verify_locations(credentials.ca_certificate)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _extensions(transport: Any) -> dict[str, Any]:

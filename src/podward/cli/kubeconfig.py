@@ -8,7 +8,6 @@ import base64
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from podward.cli.errors import CliError
 
@@ -64,17 +63,10 @@ def _plain(text: str) -> dict[str, str] | None:
 
 
 def _yaml(text: str, path: Path) -> dict[str, str]:
-    from podward.api.yaml_loader import ManifestError, load_one
+    from podward.client.access import entries
 
     try:
-        config: Any = load_one(text)
-        context = _named(config["contexts"], config["current-context"])["context"]
-        cluster = _named(config["clusters"], context["cluster"])["cluster"]
-        user = _named(config["users"], context["user"])["user"]
-    except (ManifestError, KeyError, TypeError, StopIteration):
+        cluster, user, _ = entries(text)
+    except ValueError:
         raise CliError(f"cannot use {path}: it is not a kubeconfig") from None
     return {**cluster, **user}
-
-
-def _named(rows: Any, name: str) -> Any:
-    return next(row for row in rows if row["name"] == name)

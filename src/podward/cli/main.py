@@ -20,6 +20,7 @@ VERBS = {
     "logs": "Print a container's log.",
     "exec": "Run a command in a container.",
     "delete": "Delete objects.",
+    "webhook": "Serve presets to any cluster, as its webhook.",
     "image": "Import, list and remove images.",
     "version": "Print the version.",
 }

@@ -2,7 +2,8 @@
 
 | question | module |
 |---|---|
-| what is answered to an AdmissionReview | `review.py` (pure) |
+| what is answered to an AdmissionReview of a Pod, and of a preset | `review.py`, `validation.py` (pure) |
+| whether somebody may write a preset that overrides | `access.py` |
 | which paths are served, when it is ready, how it ends | `app.py`, `program.py` |
 | where presets come from | `presets.py` |
 | what is served with, and who may write | `certificates.py`, `leader.py` |
