@@ -76,7 +76,8 @@ def pods(draw: st.DrawFn, sources: Any = SOURCES) -> Document:
     spec: Document = {"containers": containers("app", draw(st.integers(1, 2)))}
     if draw(st.booleans()):
         spec["initContainers"] = containers("init", draw(st.integers(0, 2)))
-    if held or draw(st.booleans()):
+    give_empty: bool = draw(st.booleans())
+    if held or give_empty:
         spec["volumes"] = held
     metadata: Document = {"name": "web", "labels": draw(LABELS)}
     if draw(st.booleans()):
@@ -93,10 +94,13 @@ def preset_documents(draw: st.DrawFn, name: str, kinds: Any, sources: Any = SOUR
     if not any(spec.values()):
         spec["env"] = [{"name": "A", "value": "1"}]
     if kind != "settings":
+        spec["env"] = by("name", spec.get("env") or [{"name": "A", "value": "1"}])
         spec |= {"onConflict": draw(STRATEGIES), "priority": draw(st.integers(-1, 1))}
         if draw(st.booleans()):
             match = draw(st.sampled_from([{"names": ["app*"]}, {"class": "init"}, {}]))
-            spec["containers"] = [{"match": match, **draw(lists(names, sources))}]
+            entry = draw(lists(names, sources))
+            entry["env"] = by("name", entry.get("env") or [{"name": "B", "value": "1"}])
+            spec["containers"] = [{"match": match, **entry}]
     written = shorthand.preset(
         {"n": name, "kind": kind, "sel": draw(LABELS.filter(lambda s: len(s) < 2)), "spec": spec}
     )

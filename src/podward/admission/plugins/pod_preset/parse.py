@@ -11,7 +11,7 @@ import msgspec
 from podward.admission.plugins.pod_preset.model import InvalidPreset, Origin, Preset
 from podward.admission.plugins.pod_preset.normalise import with_unknown
 from podward.api.codec import decode_builtins
-from podward.api.defaults import set_defaults
+from podward.api.defaults import completed_preset, set_defaults
 from podward.api.errors import ApiStatusError, invalid
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.scheme import SCHEME, Resource
@@ -92,6 +92,9 @@ def _moment(value: Any) -> str:
 
 
 def _hash(obj: Any, spec: Mapping[str, Any]) -> str:
+    """Of the completed spec: what was filled in, or could have been, is the same preset."""
+    if not isinstance(obj, settings_v1alpha1.PodPreset):
+        obj = completed_preset(obj)
     full = with_unknown(msgspec.to_builtins(obj.spec) if obj.spec is not None else {}, spec)
     text = json.dumps(full, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
