@@ -13,7 +13,7 @@ from podward.admission.plugins.pod_preset.model import Document, InvalidPreset, 
 from podward.admission.plugins.pod_preset.parse import preset_of
 from podward.machinery.patch import json_patch
 
-CASES = settings(max_examples=100)
+CASES = settings(max_examples=60)
 
 
 def admitted(pod: Document, presets: list[Preset]) -> Result:

@@ -78,7 +78,8 @@ def text_of(
     applied: Iterable[Preset],
     labels: Mapping[str, str],
 ) -> str:
-    """`record` with what this admission did: `fields` it wrote, presets it `applied`. `labels`: of the author."""
+    """`record` with what this admission did: the `fields` it wrote, the presets it `applied`; `labels` are
+    those that the author wrote."""
     presets = {**record.presets, **{preset.id: preset.spec_hash for preset in applied}}
     merged = {**record.fields, **fields}
     if (merged, presets) == (record.fields, record.presets) and record.text:
