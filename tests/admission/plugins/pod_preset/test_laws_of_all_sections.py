@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.admission.plugins.pod_preset import dice
-from tests.admission.plugins.pod_preset.sections import draws
+from tests.admission.plugins.pod_preset.sections import draws, support
 from tests.admission.plugins.pod_preset.sections.support import errors, stored
 
 from podward.admission.plugins.pod_preset.merge import admit
@@ -13,7 +13,7 @@ from podward.admission.plugins.pod_preset.model import Document, InvalidPreset, 
 from podward.admission.plugins.pod_preset.parse import preset_of
 from podward.machinery.patch import json_patch
 
-CASES = settings(max_examples=100)
+CASES = settings(max_examples=60)
 
 
 def admitted(pod: Document, presets: list[Preset]) -> Result:
@@ -73,3 +73,27 @@ def test_a_valid_pod_stays_valid_and_the_patch_makes_it(pod: Any, found: Any) ->
     result = admitted(pod, found)
     assert errors(result.pod) == []
     assert json_patch(pod, list(result.patch)) == result.pod
+
+
+def test_a_label_that_was_replaced_selects_as_its_author_wrote_it() -> None:
+    """Or the second admission would miss a preset of the first, and with it what that one claimed."""
+    found = [
+        preset_of({"apiVersion": "podward.dev/v1alpha1", "kind": "PodPreset",
+                   "metadata": {"name": name, "namespace": "edge"}, "spec": spec})
+        for name, spec in {
+            "p0": {"selector": {"matchLabels": {"a": "1"}},
+                   "terminationGracePeriodSeconds": {"value": 45}},
+            "p1": {"selector": {}, "onConflict": "Override", "labels": {"a": "2", "b": "3"},
+                   "terminationGracePeriodSeconds": {"mode": "override", "value": 60}},
+            "p2": {"selector": {"matchLabels": {"a": "2"}}, "annotations": {"never": "1"}},
+        }.items()
+    ]  # fmt: skip
+    pod = support.pod()
+    pod["metadata"]["labels"] = {"a": "1"}
+    once = admitted(pod, found)
+    assert [preset.name for preset in once.matched] == ["p0", "p1"]
+    assert once.pod["metadata"]["labels"] == {"a": "2", "b": "3"}
+    again = admitted(stored(once.pod), found)
+    assert [preset.name for preset in again.matched] == ["p0", "p1"]
+    assert again.pod["spec"]["terminationGracePeriodSeconds"] == 45
+    assert again.patch == ()

@@ -149,7 +149,7 @@ class _Admission:
         }
         if any(mode == "safe" or preset.origin != "settings" for preset in applied):
             written[PROVENANCE_ANNOTATION] = provenance.text_of(
-                self._record, self._story.fields, applied
+                self._record, self._story.fields, applied, self._draft.author_labels
             )
         if written:
             meta = object_at(self._draft.pod, "metadata")

@@ -3,8 +3,9 @@
     {"fields":{"/spec/containers/web/env/TZ":"podpreset/cal"},"presets":{"podpreset/cal":"3f1c..."},"v":1}
 
 `fields` holds what presets added or changed, never what they found; `presets` all that were applied, with the
-hash of their spec as it was. What an earlier admission wrote there stays, so that an admission that adds
-nothing leaves the annotation as it is, byte for byte.
+hash of their spec as it was. Where an Override replaced a label, `labels` has what the author wrote: selectors
+go by that in a second admission as in the first. What an earlier admission wrote there stays, so that an
+admission that adds nothing leaves the annotation as it is, byte for byte.
 """
 
 import json
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from podward.admission.plugins.pod_preset.model import PROVENANCE_ANNOTATION, Document, Preset
-from podward.machinery.json_diff import unescaped
+from podward.machinery.json_diff import escaped, unescaped
 
 MAX_BYTES = 32 * 1024
 """Of 256 KiB that all annotations of an object share."""
@@ -30,6 +31,8 @@ class Record:
     """Key (a JSON pointer, names in place of indexes) -> `Preset.id`."""
     presets: Mapping[str, str] = field(default_factory=dict)
     """`Preset.id` -> `Preset.spec_hash`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The author's own values of labels that presets replaced."""
     truncated: bool = False
     text: str = ""
     """As it is written; empty if there is none that can be read."""
@@ -38,6 +41,7 @@ class Record:
 class _Annotation(msgspec.Struct):
     fields: dict[str, str] = {}
     presets: dict[str, str] = {}
+    labels: dict[str, str] = {}
     truncated: bool = False
     v: int = _VERSION
 
@@ -54,7 +58,7 @@ def read(pod: Document) -> Record:
         return Record()
     if found.v != _VERSION:
         return Record()
-    return Record(found.fields, found.presets, found.truncated, text)
+    return Record(found.fields, found.presets, found.labels, found.truncated, text)
 
 
 def author_labels(pod: Document, record: Record) -> dict[str, str]:
@@ -64,18 +68,29 @@ def author_labels(pod: Document, record: Record) -> dict[str, str]:
     given = {
         unescaped(key.removeprefix(_LABELS)) for key in record.fields if key.startswith(_LABELS)
     }
-    return {key: value for key, value in labels.items() if key not in given}
+    own = {key: value for key, value in labels.items() if key not in given}
+    return own | {key: value for key, value in record.labels.items() if key in labels}
 
 
-def text_of(record: Record, fields: Mapping[str, str], applied: Iterable[Preset]) -> str:
-    """`record` with what this admission did: `fields` it wrote, presets it `applied`."""
+def text_of(
+    record: Record,
+    fields: Mapping[str, str],
+    applied: Iterable[Preset],
+    labels: Mapping[str, str],
+) -> str:
+    """`record` with what this admission did: the `fields` it wrote, the presets it `applied`; `labels` are
+    those that the author wrote."""
     presets = {**record.presets, **{preset.id: preset.spec_hash for preset in applied}}
     merged = {**record.fields, **fields}
     if (merged, presets) == (record.fields, record.presets) and record.text:
         return record.text
-    text = _written({"fields": merged, "presets": presets, "v": _VERSION})
+    replaced = {key: text for key, text in labels.items() if _LABELS + escaped(key) in merged}
+    rest: dict[str, object] = {"presets": presets, "v": _VERSION}
+    if replaced:
+        rest["labels"] = replaced
+    text = _written({"fields": merged, **rest})
     if record.truncated or len(text.encode()) > MAX_BYTES:
-        return _written({"presets": presets, "truncated": True, "v": _VERSION})
+        return _written({"truncated": True, **rest})
     return text
 
 

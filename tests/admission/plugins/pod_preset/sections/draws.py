@@ -1,5 +1,6 @@
 """Pods and presets by dice: few names and few numbers, so that they meet."""
 
+import json
 from typing import Any
 
 from hypothesis import strategies as st
@@ -114,7 +115,10 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
     )
     found = pod(*containers, initContainers=[*draw(st.lists(inits, max_size=1)), *wholes], **spec)
     found["metadata"] |= draw(some(labels=texts, annotations=texts))
-    return found
+    parsed: dict[str, Any] = json.loads(
+        json.dumps(found)
+    )  # no object is in two places of a document
+    return parsed
 
 
 matches = some(

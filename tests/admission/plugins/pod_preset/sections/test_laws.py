@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.admission.plugins.pod_preset.sections.draws import pods, presets
 from tests.admission.plugins.pod_preset.sections.support import admitted, errors, stored
 
-CASES = settings(max_examples=150)
+CASES = settings(max_examples=80)
 
 
 @CASES
