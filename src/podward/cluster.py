@@ -135,6 +135,7 @@ class Cluster:
         `aside`: where metrics are written."""
         self.clock = clock
         self._transport = transport
+        self._pod_presets = pod_presets
         self.runtime = runtime
         self.node_server = NodeServer(runtime, clock)
         metrics = MetricsPage(aside)
@@ -197,8 +198,9 @@ class Cluster:
             "namespaces": self.apiserver.run_namespace_lifecycle(),
             "scheduler": self._scheduler.run(),
             "kubelet": self.kubelet.run(),
-            "presets": self._presets.run(),
         }
+        if self._pod_presets != "off":  # else a webhook merges them, and writes their status
+            parts["presets"] = self._presets.run()
         parts |= {f"recorder-{i}": r.run() for i, r in enumerate(self._recorders)}
         self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
 

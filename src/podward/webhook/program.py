@@ -179,7 +179,7 @@ class _Parts:
     ) -> None:
         host = os.uname().nodename
         client = ApiClient(transport, WEBHOOK_SCHEME)
-        namespace = config.namespace or access.namespace or _USUAL.namespace
+        namespace = config.namespace or access.namespace or "default"
         installation = Installation(namespace, config.service)
         self.url = transport.url
         self._leader = LeaderElector(
