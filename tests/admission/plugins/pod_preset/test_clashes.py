@@ -80,3 +80,13 @@ def test_a_hash_is_of_the_meaning() -> None:
     assert (first.pod_hash, first.preset_hash) == (other.pod_hash, other.preset_hash)
     assert len(first.pod_hash) == 12
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+
+
+def test_the_pointer_is_into_the_pod_as_it_came() -> None:
+    first = {"initContainers": [{"container": {"name": "first", "image": "i"}}]}
+    spec = {**first, "onConflict": "KeepPod"}
+    pod = {"i": [{"n": "prep", "env": ["LVL=debug"]}]}
+    found = clash(
+        pod, {"n": "ops", "kind": "podward", "env": ["LVL=warn"], "spec": spec}, mode="safe"
+    )
+    assert found.path == "/spec/initContainers/0/env/0"

@@ -265,3 +265,18 @@ def test_a_container_that_came_in_between_gets_its_share() -> None:
     assert (env(twice), env(twice, 1)) == (["A=1", "TZ=UTC"], ["A=1", "TZ=UTC"])
     touched = [op["path"] for op in twice.patch]
     assert touched == ["/metadata/annotations/podward.dev~1presets", "/spec/containers/1/env"]
+
+
+def test_what_was_overridden_is_the_word_of_the_preset_that_did() -> None:
+    first = preset("a", "Override", priority=1, env=["LVL=warn"])
+    result = admitted(POD, first, preset("b", "Override", env=["LVL=info"]))
+    assert env(result) == ["LVL=warn"]
+    assert result.conflicts[1].presets == ("podpreset.podward.dev/b", "podpreset.podward.dev/a")
+
+
+def test_a_preset_that_was_undone_holds_nothing() -> None:
+    """It had found LVL=debug and claimed it; then its TZ clashed."""
+    pod = shorthand.pod({"c": [{"env": ["LVL=debug", "TZ=CET"]}]})
+    first = preset("a", "SkipPreset", priority=1, env=["LVL=debug", "TZ=UTC"])
+    result = admitted(pod, first, preset("b", "Override", env=["LVL=warn"]))
+    assert (names(result), env(result)) == (["b"], ["LVL=warn", "TZ=CET"])
