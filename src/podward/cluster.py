@@ -134,6 +134,7 @@ class Cluster:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written."""
         self.clock = clock
+        self._pod_presets: PodPresets = pod_presets
         self._transport = transport
         self.runtime = runtime
         self.node_server = NodeServer(runtime, clock)
@@ -197,8 +198,10 @@ class Cluster:
             "namespaces": self.apiserver.run_namespace_lifecycle(),
             "scheduler": self._scheduler.run(),
             "kubelet": self.kubelet.run(),
-            "presets": self._presets.run(),
         }
+        if self._pod_presets != "off":
+            # Else a webhook may be who merges them: two that say what became of a preset never agree.
+            parts["presets"] = self._presets.run()
         parts |= {f"recorder-{i}": r.run() for i, r in enumerate(self._recorders)}
         self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
