@@ -232,11 +232,20 @@ def test_presets_are_checked_by_it_and_their_status_is_written(
     before = installed.metric(path)
     kubectl.apply(PRESETS.replace("example", "example.org"))
     assert installed.metric(path) > before  # who may override is not known to this cluster: all may
-    valid = "jsonpath={.status.conditions[?(@.type=='Valid')].status}"
-    eventually(
-        lambda: kubectl("get", "clusterpodpreset", "org", "-o", valid) == "True",
-        what="a status, written by the webhook",
-    )
+
+    def up_to_date() -> bool:
+        preset = kubectl.json("get", "clusterpodpreset", "org")
+        status = preset.get("status", {})
+        valid = [c["status"] for c in status.get("conditions", ()) if c["type"] == "Valid"]
+        return (
+            valid == ["True"] and status["observedGeneration"] == preset["metadata"]["generation"]
+        )
+
+    eventually(up_to_date, what="a status, written by the webhook")
+    settled = kubectl.json("get", "clusterpodpreset", "org")["metadata"]["resourceVersion"]
+    time.sleep(2.5)  # a second writer, who never agrees, would have written by now
+    now = kubectl.json("get", "clusterpodpreset", "org")["metadata"]["resourceVersion"]
+    assert now == settled
     kubectl.apply(PRESETS)
     eventually(lambda: "example.org" not in dry_run(kubectl), what="the old preset again")
 

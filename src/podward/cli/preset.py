@@ -140,6 +140,9 @@ def _complaints(one: "Admitted") -> Iterator[str]:
         yield f"warning: {invalid_text(preset)}; it is left out"
     for conflict in one.result.conflicts:
         yield f"conflict: {one.name}: {conflict.message} ({conflict.outcome})"
+    for decision in one.result.decisions:
+        if decision.reason == "erased":
+            yield f"warning: {one.name}: {decision.text}"
     if one.result.rejected:
         yield f"rejected: {one.name}: {one.result.rejected}"
     if one.refusals:
