@@ -243,3 +243,14 @@ def test_bad_input_is_one_clear_line(pod: str, presets: str, words: str, tmp_pat
     assert words.format(tmp=tmp_path) in done.stderr
     assert len(done.stderr.splitlines()) <= 4, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_1_19_erases_is_said(tmp_path: Path) -> None:
+    """The container's whole envFrom goes, because one source of it differs in `optional` (Q2)."""
+    said = preset(
+        "apply", "-n", "edge", "--mode", "compat",
+        "-f", written(tmp_path, "pod.yaml", shorthand.pod({"c": [{"from": ["cm:flags"]}]})),
+        "--presets", written(tmp_path, "p.yaml", shorthand.preset({"n": "c", "from": ["cm:flags?"]})),
+    )  # fmt: skip
+    assert "envFrom" not in load_one(said.out)["spec"]["containers"][0]
+    assert "the container loses the whole list" in said.err
