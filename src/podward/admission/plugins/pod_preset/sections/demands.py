@@ -136,7 +136,9 @@ def weigh(
         return place.says("keep", *_NOT_DEFAULT, also=also, **values)
     if late_bar is not None:
         return place.says("skip", *late_bar, **values)
-    why = _WAS_DEFAULT if change.mode not in ("override", *_KEPT) else ("", "")
+    was = _spelled(change.current) if shown is None else shown
+    moved = ("", f"from {was} to {spelled}")
+    why = moved if change.mode in ("override", *_KEPT) else _WAS_DEFAULT
     return place.says(change.verdict, *why, also=also, write=write, **values)
 
 
