@@ -5,23 +5,20 @@ successors made of the Pod after its own turn: it would decide otherwise than be
 """
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
-import msgspec
-
-from podward.admission.plugins.pod_preset.model import PROVENANCE_ANNOTATION
+from podward.admission.plugins.pod_preset import provenance
 
 
 def put_by(pod: Mapping[str, Any], key: str) -> str | None:
     """The preset that added or changed what `key` names, or the field or container that holds it."""
-    fields = _told(pod).fields
+    fields = provenance.read(pod).fields
     return next((fields[place] for place in _places(key) if place in fields), None)
 
 
 def applied(pod: Mapping[str, Any], preset: str) -> bool:
     """Whether that admission left the preset neither out nor undone."""
-    return preset in _told(pod).presets
+    return preset in provenance.read(pod).presets
 
 
 def put_later(
@@ -42,23 +39,3 @@ def _places(key: str) -> Iterator[str]:
     while key.count("/") > 1:
         yield key
         key = key.rpartition("/")[0]
-
-
-class _Provenance(msgspec.Struct):
-    fields: dict[str, str] = {}
-    presets: dict[str, str] = {}
-
-
-def _told(pod: Mapping[str, Any]) -> _Provenance:
-    annotations = (pod.get("metadata") or {}).get("annotations") or {}
-    text = annotations.get(PROVENANCE_ANNOTATION)
-    return _read(text) if isinstance(text, str) else _Provenance()
-
-
-@lru_cache(maxsize=64)
-def _read(text: str) -> _Provenance:
-    """Nothing of a text that is none of ours: whoever creates a Pod may write what he likes."""
-    try:
-        return msgspec.json.decode(text, type=_Provenance)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return _Provenance()

@@ -11,6 +11,8 @@ admission that adds nothing leaves the annotation as it is, byte for byte.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -46,12 +48,16 @@ class _Annotation(msgspec.Struct):
     v: int = _VERSION
 
 
-def read(pod: Document) -> Record:
+def read(pod: Mapping[str, Any]) -> Record:
     """Whoever creates a Pod may write what he likes there: what cannot be read is nothing."""
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     text = annotations.get(PROVENANCE_ANNOTATION)
-    if not isinstance(text, str):
-        return Record()
+    return _record(text) if isinstance(text, str) else Record()
+
+
+@lru_cache(maxsize=64)
+def _record(text: str) -> Record:
+    """One admission asks many times."""
     try:
         found = msgspec.json.decode(text, type=_Annotation)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
