@@ -63,19 +63,27 @@ class WriteOptions:
 
 
 class ObjectCache:
-    """Stored documents, decoded once and shared; they are not to be changed."""
+    """Stored documents, decoded once and shared; they are not to be changed.
+
+    Of each key the last two forms: who selects from a watch asks what an object was before, too.
+    """
 
     def __init__(self, limit: int = 4096) -> None:
+        """`limit`: of keys."""
         self._limit = limit
-        self._objects: OrderedDict[tuple[str, int], Any] = OrderedDict()
+        self._forms: OrderedDict[str, dict[int, Any]] = OrderedDict()
 
     def decode(self, record: Record, resource: Resource) -> Any:
-        key = (record.key, record.revision)
-        found = self._objects.get(key)
+        forms = self._forms.get(record.key)
+        if forms is None:
+            forms = self._forms[record.key] = {}
+            if len(self._forms) > self._limit:
+                self._forms.popitem(last=False)
+        found = forms.get(record.revision)
         if found is None:
-            found = self._objects[key] = codec.decode_stored(record.value, resource)
-            if len(self._objects) > self._limit:
-                self._objects.popitem(last=False)
+            found = forms[record.revision] = codec.decode_stored(record.value, resource)
+            if len(forms) > 2:
+                del forms[min(forms)]
         return found
 
 

@@ -99,7 +99,7 @@ class _Folder:
 
     def __init__(self, owner: object, changed: float) -> None:
         self.owner = owner
-        """The tree that may change it; any other makes a copy first."""
+        """The mark of the tree that may change it; any other makes a copy first."""
         self.entries: dict[str, _Node] = {}
         self.mode = 0o755
         self.changed = changed
@@ -118,14 +118,16 @@ class MemoryFiles:
 
     def __init__(self, now: Now, directories: Sequence[str] = ()) -> None:
         self._now = now
-        self._root = _Folder(self, now())
+        self._mark = object()
+        """What is ours to change bears it."""
+        self._root = _Folder(self._mark, now())
         for path in directories:
             self.make_directory(path)
 
     def copy(self, now: Now) -> "MemoryFiles":
         other = MemoryFiles.__new__(MemoryFiles)
-        other._now = now
-        other._root = self._root.copy(other)
+        other._now, other._mark = now, object()
+        other._root = self._root.copy(other._mark)
         return other
 
     def _find(self, path: str) -> _Node | None:
@@ -147,8 +149,8 @@ class MemoryFiles:
                     raise _error(errno.ENOENT, path)
                 if type(node) is not _Folder:
                     raise _error(errno.ENOTDIR, path)
-                if node.owner is not self:
-                    node = folder.entries[name] = node.copy(self)
+                if node.owner is not self._mark:
+                    node = folder.entries[name] = node.copy(self._mark)
                 folder = node
         return folder
 
@@ -197,7 +199,7 @@ class MemoryFiles:
         folder, name = self._parent(path)
         node = folder.entries.get(name)
         if node is None:
-            node = folder.entries[name] = _File(self, self._now)
+            node = folder.entries[name] = _File(self._mark, self._now)
             folder.changed = node.changed
             return node
         node = self._own_file(folder, name)
@@ -213,8 +215,8 @@ class MemoryFiles:
         node = folder.entries.get(name)
         if type(node) is not _File:
             return None
-        if node.owner is not self:
-            mine = _File(self, self._now, bytes(node.data), node.mode)
+        if node.owner is not self._mark:
+            mine = _File(self._mark, self._now, bytes(node.data), node.mode)
             mine.changed = node.changed
             node = folder.entries[name] = mine
         return node
@@ -224,7 +226,7 @@ class MemoryFiles:
         if name in folder.entries or not path:
             raise _error(errno.EEXIST, path)
         folder.changed = self._now()
-        folder.entries[name] = _Folder(self, folder.changed)
+        folder.entries[name] = _Folder(self._mark, folder.changed)
 
     def make_link(self, path: str, target: str) -> None:
         folder, name = self._parent(path)
