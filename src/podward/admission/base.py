@@ -1,15 +1,15 @@
 """The words of admission."""
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from podward.api.scheme import Resource
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
-@dataclass(slots=True)
-class AdmissionRequest:
+class AdmissionRequest(msgspec.Struct):
     """One write on its way to the store. `object` is None for a DELETE, `old_object` for a CREATE."""
 
     operation: Operation
@@ -22,7 +22,7 @@ class AdmissionRequest:
     user: str
     groups: tuple[str, ...] = ()
     dry_run: bool = False
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
 
     def is_pod_creation(self) -> bool:
         return (

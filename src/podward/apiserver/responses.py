@@ -1,7 +1,6 @@
 """Answers: which form the client wants (`Accept`), and objects, lists and errors in that form."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,8 +18,7 @@ _FORMS: Final[Mapping[str, Form]] = {
 _INCLUDES: Final = ("Metadata", "None", "Object")
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(msgspec.Struct, frozen=True):
     """What `Accept` came to."""
 
     form: Form = "object"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import msgspec
+
 Kind = Literal["file", "directory", "link", "device"]
 Now = Callable[[], float]
 """Seconds since 1970, on the virtual clock."""
@@ -26,8 +28,7 @@ class CannotSimulate(RuntimeError):
     """The manifest does what nobody has described, or what takes no time; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(msgspec.Struct, frozen=True):
     kind: Kind
     size: int
     mode: int
@@ -358,8 +359,7 @@ class _HostHandle:
         self.files.append(self.path, data)
 
 
-@dataclass(frozen=True, slots=True)
-class MountPoint:
+class MountPoint(msgspec.Struct, frozen=True):
     path: str
     """Absolute, where a container sees it."""
     files: Files

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerEvent,
@@ -70,8 +72,7 @@ class Log:
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class LogSink:
+class LogSink(msgspec.Struct, frozen=True):
     log: Log
     clock: Clock
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from lightkube.models import core_v1
 
 from podward.kubelet.restart_policy import (
@@ -134,8 +135,7 @@ class _InitCount:
 # ----------------------------------------------------------------------------------------- conditions
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What a condition says, before it is compared with what it said last."""
 
     true: bool
