@@ -505,8 +505,10 @@ class View:
 
     def _mount(self, path: str) -> tuple[MountPoint, str]:
         for mount in self._mounts:
-            if path == mount.path or path.startswith(mount.path + "/"):
-                return mount, path[len(mount.path) + 1 :]
+            if path.startswith(mount.path):
+                length = len(mount.path)
+                if path[length : length + 1] in ("", "/"):
+                    return mount, path[length + 1 :]
         return self._root, path[1:]
 
     def _writable(self, path: str, *, follow: bool = True) -> tuple[MountPoint, str]:
@@ -522,8 +524,8 @@ class _Nowhere:
 
 
 _NOWHERE = _Nowhere()
-_DEVICES = ("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/zero", "/dev/urandom",
-            "/dev/random", "/dev/full", "/dev/tty")  # fmt: skip
+_DEVICES = frozenset(("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/zero", "/dev/urandom",
+                      "/dev/random", "/dev/full", "/dev/tty"))  # fmt: skip
 
 
 def absolute(path: str, cwd: str) -> str:

@@ -299,7 +299,7 @@ class ProberManager:
         if worker.target is None or worker.target_of != target_of:
             worker.target, worker.target_of = self._target(worker, status), target_of
         target = worker.target
-        error = ProbeError("no attempt was made")
+        error: ProbeError | None = None
         for _ in range(MAX_TRIES):
             try:
                 result = await self._once(worker.subject.probe, target)
@@ -311,6 +311,7 @@ class ProberManager:
                 error = ProbeError(f"{type(raised).__name__}: {raised}")
                 continue
             return self._classify(worker, result)
+        assert error is not None, "every try ended in an answer or an error"
         self._warn(
             worker,
             "Unhealthy",

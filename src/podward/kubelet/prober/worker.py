@@ -149,5 +149,8 @@ def _next(
 
 
 def find_status(status: core_v1.PodStatus, name: str) -> core_v1.ContainerStatus | None:
-    everywhere = (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))
-    return next((container for container in everywhere if container.name == name), None)
+    for statuses in (status.containerStatuses, status.initContainerStatuses):
+        for container in statuses or ():
+            if container.name == name:
+                return container
+    return None
