@@ -60,6 +60,14 @@ class WriteOptions(msgspec.Struct, frozen=True):
     subresource: str = ""
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An object as a write left it, and the document that now stands for it."""
+
+    object: Any
+    document: bytes | None
+    """None: nothing was written."""
+
+
 class ObjectCache:
     """Stored documents, decoded once and shared; they are not to be changed.
 
@@ -125,8 +133,8 @@ class Registry:
 
     async def create(
         self, resource: Resource, namespace: str, obj: Any, options: WriteOptions
-    ) -> Any:
-        """The object as stored. 404 or 403 of the namespace, 409, 422, or what admission says."""
+    ) -> Stored:
+        """404 or 403 of the namespace, 409, 422, or what admission says."""
         if resource.namespaced:
             obj = _in_namespace(obj, namespace)
             await self._require_namespace(resource, namespace, metadata_of(obj))
@@ -141,7 +149,7 @@ class Registry:
         if options.dry_run:
             if await self.store.get(key) is not None:
                 raise errors.already_exists(resource, name)
-            return obj
+            return Stored(obj, None)
         try:
             return await self._put(resource, key, obj, 0)
         except RevisionConflict:
@@ -154,7 +162,7 @@ class Registry:
         name: str,
         change: Callable[[Any, bytes], Any],
         options: WriteOptions,
-    ) -> Any:
+    ) -> Stored:
         """The object after `change(current, its document)` was stored.
 
         If `change` leaves the resourceVersion that it was given, it is tried again on what another
@@ -167,7 +175,7 @@ class Registry:
             new = _keep_identity(change(old, record.value), old, resource)
             new = await self._prepared_update(resource, new, old, options)
             if new == old or options.dry_run:
-                return new
+                return Stored(new, None)
             try:
                 if self.strategy(resource).is_finished(new):
                     return await self._remove(resource, key, new, record.revision)
@@ -183,7 +191,7 @@ class Registry:
         name: str,
         delete_options: meta_v1.DeleteOptions,
         options: WriteOptions,
-    ) -> tuple[Any, bool]:
+    ) -> tuple[Stored, bool]:
         """The object in its last form, and whether it is gone now."""
         key = self.key(resource, namespace, name)
         strategy = self.strategy(resource)
@@ -196,7 +204,7 @@ class Registry:
             removed = isinstance(outcome, Removed)
             new = outcome.object if isinstance(outcome, Marked) else old
             if options.dry_run or (not removed and new == old):
-                return new, removed
+                return Stored(new, None), removed
             try:
                 if removed:
                     return await self._remove(resource, key, old, record.revision), True
@@ -224,17 +232,17 @@ class Registry:
             new = with_metadata(new, generation=(metadata_of(old).generation or 0) + 1)
         return new
 
-    async def _put(self, resource: Resource, key: str, obj: Any, expected: int) -> Any:
+    async def _put(self, resource: Resource, key: str, obj: Any, expected: int) -> Stored:
         record = await self.store.put(
             key, lambda revision: codec.encode(_at(obj, revision)), expected=expected
         )
-        return _at(obj, record.revision)
+        return Stored(_at(obj, record.revision), record.value)
 
-    async def _remove(self, resource: Resource, key: str, obj: Any, expected: int) -> Any:
+    async def _remove(self, resource: Resource, key: str, obj: Any, expected: int) -> Stored:
         record = await self.store.delete(
             key, lambda revision: codec.encode(_at(obj, revision)), expected=expected
         )
-        return _at(obj, record.revision)
+        return Stored(_at(obj, record.revision), record.value)
 
     async def _admit(
         self, operation: Any, resource: Resource, obj: Any, old: Any, options: WriteOptions

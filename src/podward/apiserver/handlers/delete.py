@@ -20,12 +20,12 @@ from podward.apiserver.strategy import metadata_of
 async def delete(registry: Registry, target: Target, request: Request) -> Response:
     wanted = negotiate(request)
     options, write = _delete_options(request)
-    obj, gone = await registry.delete(
+    last, gone = await registry.delete(
         target.resource, target.namespace, target.name, options, write
     )
     if gone and not registry.strategy(target.resource).returns_deleted:
-        return json_or_yaml(_success(target.resource, obj), wanted)
-    return render_object(registry, target.resource, obj, wanted)
+        return json_or_yaml(_success(target.resource, last.object), wanted)
+    return render_object(registry, target.resource, last, wanted)
 
 
 async def delete_collection(registry: Registry, target: Target, request: Request) -> Response:
@@ -48,7 +48,7 @@ async def delete_collection(registry: Registry, target: Target, request: Request
             if error.status.code != 404:  # somebody else was faster
                 raise
             continue
-        deleted.append(codec.encode(last))
+        deleted.append(last.document or codec.encode(last.object))
     row = target.resource
     body = list_json(
         row.kind, row.api_version, {"resourceVersion": str(registry.store.revision)}, deleted

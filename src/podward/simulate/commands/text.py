@@ -303,10 +303,8 @@ async def tail(process: Process) -> int:
         if len(names) > 1 and "q" not in chosen:
             process.write(("\n" if index else "") + f"==> {name} <==\n")
         pieces = data if by_bytes else lines_of(data)
-        if text.startswith("+"):
-            shown = pieces[max(count - 1, 0) :]
-        else:
-            shown = pieces[-count:] if count else pieces[:0]
+        start = count - 1 if text.startswith("+") else len(pieces) - count
+        shown = pieces[max(start, 0) :]
         process.stdout.write(shown if isinstance(shown, bytes) else b"".join(shown))
     if set(chosen) & set("fF"):
         await _follow(process, [n for n in names if n != "-"], patient="F" in chosen)
