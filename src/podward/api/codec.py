@@ -258,24 +258,21 @@ def _has_unknown(value: Any, struct: type[msgspec.Struct]) -> bool:
     if not isinstance(value, dict):
         return False
     fields = _fields(struct)
-    if not value.keys() <= fields.keys():
-        return True
-    for name in value.keys() & _structs_below(struct).keys():
-        below, known = value[name], fields[name]
-        assert known.struct is not None
+    for name, below in value.items():
+        known = fields.get(name)
+        if known is None:
+            return True
+        if known.struct is None:
+            continue
         elements: Iterable[Any] = (below,)
         if known.container == "list":
             elements = below if isinstance(below, list) else ()
         elif known.container == "dict":
             elements = below.values() if isinstance(below, dict) else ()
-        if any(_has_unknown(element, known.struct) for element in elements):
-            return True
+        for element in elements:
+            if _has_unknown(element, known.struct):
+                return True
     return False
-
-
-@cache
-def _structs_below(struct: type[msgspec.Struct]) -> dict[str, _Field]:
-    return {name: field for name, field in _fields(struct).items() if field.struct is not None}
 
 
 def _unknown(value: Any, struct: type[msgspec.Struct], path: str) -> Iterator[str]:
