@@ -29,10 +29,10 @@ class _Lru(Generic[K, V]):
         self._entries: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        if key in self._entries:
+        found = self._entries.get(key)
+        if found is not None:
             self._entries.move_to_end(key)
-            return self._entries[key]
-        return None
+        return found
 
     def put(self, key: K, value: V) -> None:
         self._entries[key] = value

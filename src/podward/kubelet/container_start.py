@@ -255,10 +255,12 @@ def next_attempt(logs: Path) -> int:
 
 
 def _tail_bytes(path: str, count: int) -> str:
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(size - count, 0))
-        return file.read().decode(errors="replace")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        return os.pread(descriptor, count, max(size - count, 0)).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 def _text(found: core_v1.ConfigMap | core_v1.Secret | None) -> Mapping[str, str] | None:

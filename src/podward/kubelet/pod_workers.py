@@ -384,10 +384,13 @@ class PodWorker:
 
     async def _prune(self, observed: PodObservation) -> None:
         """Of each container the newest dead instance is kept: back-off and `lastState` need it (4.5)."""
-        for name in sorted({c.config.name for c in observed.containers}):
-            dead = [c for c in observed.instances(name) if c.state is not ContainerState.RUNNING]
-            for old in dead[1:]:
-                await self._remove(old)
+        kept = set()
+        for one in observed.containers:
+            if one.state is ContainerState.RUNNING:
+                continue
+            if one.config.name in kept:
+                await self._remove(one)
+            kept.add(one.config.name)
 
     async def _remove(self, instance: ContainerStatus) -> None:
         await self._tools.runtime.remove_container(instance.id)

@@ -13,6 +13,7 @@ from podward.kubelet.restart_policy import (
     is_sidecar,
     regular_containers,
 )
+from podward.machinery.clock import whole_seconds
 
 OWNED = (
     "AllContainersRestarting",
@@ -254,6 +255,7 @@ def conditions(
     """Foreign ones untouched, then ours; a transition time moves only when the status does."""
     generation = pod.metadata.generation if pod.metadata else None
     before = {condition.type: condition for condition in previous}
+    moment = whole_seconds(now)
     written = list(foreign)
     for name in OWNED:
         if name not in found:
@@ -267,7 +269,7 @@ def conditions(
                 status=status,
                 reason=finding.reason,
                 message=finding.message,
-                lastTransitionTime=(kept or now).replace(microsecond=0),
+                lastTransitionTime=kept or moment,
                 observedGeneration=generation,
             )
         )
