@@ -11,7 +11,6 @@ import posixpath
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
@@ -287,18 +286,18 @@ class MemoryFiles:
 class HostFiles:
     """A folder (or one file) of this machine: a volume. Times of change are kept here."""
 
-    def __init__(self, base: Path, now: Now) -> None:
+    def __init__(self, base: str, now: Now) -> None:
         self._base = base
         self._now = now
         self._made = now()
         self._changed: dict[str, float] = {}
 
-    def _at(self, path: str) -> Path:
-        return self._base / path if path else self._base
+    def _at(self, path: str) -> str:
+        return f"{self._base}/{path}" if path else self._base
 
     def stat(self, path: str) -> Stat | None:
         try:
-            found = self._at(path).stat()
+            found = os.stat(self._at(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         kind: Kind = "directory" if found.st_mode & 0o170000 == 0o040000 else "file"
@@ -311,7 +310,8 @@ class HostFiles:
         return None
 
     def read(self, path: str) -> bytes:
-        return self._at(path).read_bytes()
+        with open(self._at(path), "rb") as file:
+            return file.read()
 
     def open(self, path: str, *, append: bool) -> Handle:
         with open(self._at(path), "ab" if append else "wb"):
@@ -324,7 +324,7 @@ class HostFiles:
         self._changed[path] = self._now()
 
     def make_directory(self, path: str) -> None:
-        self._at(path).mkdir()
+        os.mkdir(self._at(path))
         self._changed[path] = self._now()
 
     def make_link(self, path: str, target: str) -> None:
@@ -334,20 +334,20 @@ class HostFiles:
 
     def remove(self, path: str) -> None:
         at = self._at(path)
-        if at.is_dir() and not at.is_symlink():
+        if os.path.isdir(at) and not os.path.islink(at):
             shutil.rmtree(at)
         else:
-            at.unlink()
+            os.unlink(at)
         self._changed.pop(path, None)
 
     def names(self, path: str) -> list[str]:
-        return sorted(entry.name for entry in self._at(path).iterdir())
+        return sorted(os.listdir(self._at(path)))
 
     def set_changed(self, path: str, moment: float) -> None:
         self._changed[path] = moment
 
     def set_mode(self, path: str, mode: int) -> None:
-        self._at(path).chmod(mode)
+        os.chmod(self._at(path), mode)
 
 
 @dataclass(frozen=True, slots=True)
