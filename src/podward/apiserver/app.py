@@ -153,9 +153,8 @@ class ApiServer:
 
     def _request(self, scope: Scope, body: bytes) -> Request:
         identity = ANONYMOUS if _health_check(scope["path"]) else self._identity(scope)
-        query_list = parse_qs(
-            scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True
-        )
+        query_text = scope.get("query_string", b"").decode("latin-1")
+        query_list = parse_qs(query_text, keep_blank_values=True) if query_text else {}
         return Request(
             method=scope.get("method", "GET"),
             path=scope["path"],
@@ -318,8 +317,8 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 def _health_check(path: str) -> str:
     """The check that `path` asks for (`/readyz`, `/readyz/ping`); empty if it is another path."""
-    check, *part = path.removeprefix("/").split("/")
-    return check if check in _HEALTH_CHECKS and len(part) <= 1 else ""
+    check, _, part = path.removeprefix("/").partition("/")
+    return check if check in _HEALTH_CHECKS and "/" not in part else ""
 
 
 def _health(check: str, request: Request) -> Response:

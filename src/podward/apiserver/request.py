@@ -1,14 +1,14 @@
 """An HTTP request as the handlers see it: read wholly, decoded, with its author."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from podward.apiserver.identity import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     method: str
     path: str
     query: Mapping[str, str]
@@ -28,19 +28,17 @@ class Request:
         return value is not None and value.lower() not in ("0", "false")
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamResponse:
+class StreamResponse(msgspec.Struct, frozen=True):
     """A body of unknown length. `chunks` is closed (`aclose`) when the client goes away."""
 
     status: int
     chunks: AsyncIterator[bytes]
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -10,15 +10,15 @@ which one a write will get; so a write hands over a function from revision to by
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 Encode = Callable[[int], bytes]
 """Called once, synchronously, with the revision that the write has been given. Must not fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One document as it stands after the write numbered `revision`."""
 
     key: str
@@ -26,8 +26,7 @@ class Record:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One write, as a watch sees it.
 
     `record.value` of a DELETED change is the document's last form, stamped with the deletion's revision.
@@ -40,8 +39,7 @@ class Change:
     previous: Record | None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """Records below a prefix in key order, all as of one `revision`."""
 
     records: list[Record]

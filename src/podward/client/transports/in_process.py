@@ -44,17 +44,14 @@ class InProcessTransport:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> Response:
-        exchange = _Exchange(body, limit=0)
+        exchange = _Exchange(body)
         await exchange.run(self._app, self._scope(method, path, query, headers))
-        chunks = []
-        while (message := exchange.sent.get_nowait()) is not None:
-            chunks.append(message)
-        return Response(exchange.status, exchange.headers, b"".join(chunks))
+        return Response(exchange.status, exchange.headers, b"".join(exchange.chunks))
 
     async def stream(
         self, path: str, *, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[bytes]:
-        exchange = _Exchange(b"", limit=_QUEUE_LIMIT)
+        exchange = _Stream()
         task = asyncio.create_task(exchange.run(self._app, self._scope("GET", path, query, None)))
         try:
             pending = b""
@@ -89,45 +86,70 @@ class InProcessTransport:
             "scheme": "https",
             "path": path,
             "raw_path": quote(path).encode(),
-            "query_string": urlencode(query or {}).encode(),
+            "query_string": urlencode(query).encode() if query else b"",
             "headers": [(k.lower().encode(), v.encode()) for k, v in sent.items()],
             "extensions": {"podward.identity": self._identity},
         }
 
 
 class _Exchange:
-    """One request and what was answered; `sent` holds the body's chunks and None at their end."""
+    """One request and its answer, put together."""
 
-    def __init__(self, body: bytes, limit: int) -> None:
+    def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.sent: asyncio.Queue[bytes | None] = asyncio.Queue(limit)
-        self.disconnected = asyncio.Event()
+        self.chunks: list[bytes] = []
 
     async def run(self, app: Application, scope: MutableMapping[str, Any]) -> None:
         try:
             await app(scope, self._receive, self._send)
         except Exception as error:
             raise TransportError(f"the API server failed: {error!r}") from error
-        finally:
-            # A reader that left neither reads this mark nor makes room for it.
-            if not self.disconnected.is_set():
-                await self.sent.put(None)
 
     async def _receive(self) -> Message:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await self.disconnected.wait()
+        await self._left()
         return {"type": "http.disconnect"}
+
+    async def _left(self) -> None:
+        """Until the reader leaves: before it has the whole answer, never."""
+        await asyncio.get_running_loop().create_future()
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
         elif chunk := message.get("body", b""):
-            await self.sent.put(chunk)
+            await self._take(chunk)
+
+    async def _take(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+
+
+class _Stream(_Exchange):
+    """One whose answer is read while it comes; `sent` holds its chunks and None at their end."""
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+        self.sent: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE_LIMIT)
+        self.disconnected = asyncio.Event()
+
+    async def run(self, app: Application, scope: MutableMapping[str, Any]) -> None:
+        try:
+            await super().run(app, scope)
+        finally:
+            # A reader that left neither reads this mark nor makes room for it.
+            if not self.disconnected.is_set():
+                await self.sent.put(None)
+
+    async def _left(self) -> None:
+        await self.disconnected.wait()
+
+    async def _take(self, chunk: bytes) -> None:
+        await self.sent.put(chunk)
 
 
 def _refusal(code: int, body: bytes) -> ApiError | TransportError:

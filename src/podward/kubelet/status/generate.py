@@ -162,9 +162,10 @@ def reopens(pod: core_v1.Pod, old: core_v1.PodStatus, new: core_v1.PodStatus) ->
 
     The kubelet's own guard (spec/health.md 5.3): whoever saw a `Never` container end relies on it.
     """
+    known = _by_name(old)
     after = {one.name: one for one in new.containerStatuses or ()}
     for container in regular_containers(pod):
-        before = _by_name(old).get(container.name)
+        before = known.get(container.name)
         ended = before.state.terminated if before is not None and before.state else None
         if ended is None or before is None or restarts_after_exit(pod, container, ended.exitCode):
             continue
