@@ -19,8 +19,8 @@ class Request(msgspec.Struct, frozen=True):
     """Lower-case names."""
     identity: Identity
     body: bytes
-    scope: Mapping[str, Any]
-    """The ASGI scope it came from."""
+    scope: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    """The ASGI scope it came from, if it came in one."""
 
     def flag(self, name: str) -> bool:
         """A boolean parameter as Kubernetes reads one: absent, `0` and `false` are false."""
@@ -33,6 +33,7 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    chunks: None = None
 
 
 class StreamResponse(msgspec.Struct, frozen=True):
@@ -42,3 +43,4 @@ class StreamResponse(msgspec.Struct, frozen=True):
     chunks: AsyncIterator[bytes]
     content_type: str = "application/json"
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    body: bytes = b""
