@@ -109,7 +109,8 @@ class Client(Protocol):
         namespace: str = "",
         patch_type: PatchType = "strategic",
         subresource: str = "",
-    ) -> T: ...
+    ) -> None:
+        """What the object is now, a watch tells."""
 
     async def delete(
         self,

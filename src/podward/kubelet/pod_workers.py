@@ -39,7 +39,7 @@ from podward.kubelet.runtime.base import (
     SandboxConfig,
 )
 from podward.kubelet.status.conditions import RESTARTING_ALL
-from podward.kubelet.status.generate import generate_status, mark_lost
+from podward.kubelet.status.generate import generate_status, mark_lost, sources_in
 from podward.kubelet.status.manager import StatusManager
 from podward.kubelet.volumes import VolumeError
 from podward.machinery.backoff import Backoff, go_duration
@@ -113,7 +113,7 @@ class PodWorker:
     def update(self, pod: core_v1.Pod) -> None:
         """Our own words, come back as the object's status, are no news."""
         news = _wishes(self.pod) != _wishes(pod)
-        self.pod = pod
+        self.pod = pod if news else msgspec.structs.replace(pod, spec=self.pod.spec)
         if news:
             self._tools.prober.tell(self._uid)
             self._wake.set()
@@ -224,7 +224,7 @@ class PodWorker:
         tools = self._tools
         verdicts = tools.prober.verdicts(self._uid)
         ending = self._ended, self._deadline_exceeded, self.state
-        sources = self.pod, observed, verdicts, dict(self._waiting), ending
+        sources = sources_in(self.pod, verdicts), observed, dict(self._waiting), ending
         if sources == self._reported and self.state is State.SYNC:
             tools.prober.trigger_readiness(self._uid)
             return

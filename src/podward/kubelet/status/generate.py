@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from lightkube.models import core_v1
+from lightkube.models import core_v1, meta_v1
 
 from podward.kubelet.restart_policy import (
     TERMINAL_PHASES,
@@ -91,6 +91,13 @@ def generate_status(
     _set_addresses(status, pod, observed, node_ips)
     ready = _sandbox_ready(pod, observed, node_ips)
     return _with_conditions(pod, status, now, sandbox_ready=ready, phase=wanted)
+
+
+def sources_in(pod: core_v1.Pod, verdicts: ProbeVerdicts) -> object:
+    """All that `generate_status` looks at: not what it said itself, come back with the Pod, and no liveness."""
+    meta = pod.metadata or meta_v1.ObjectMeta()
+    of_pod = pod.spec, meta.generation, meta.deletionTimestamp, foreign_conditions(pod)
+    return of_pod, verdicts.startup, verdicts.readiness, verdicts.workers
 
 
 def _container_statuses(
