@@ -82,9 +82,10 @@ def test_a_patch_is_sent_as_what_it_is(
     async def main() -> None:
         api = await started()
         await api.client.create(config_map("x", a="1", b="2"))
-        await api.client.patch(
+        patched = await api.client.patch(
             core_v1.ConfigMap, "x", patch, namespace="default", patch_type=patch_type
         )
+        assert patched.data == data
         assert (await api.client.get(core_v1.ConfigMap, "x", "default")).data == data
 
     run(main())

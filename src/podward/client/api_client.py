@@ -84,13 +84,14 @@ class ApiClient:
         namespace: str = "",
         patch_type: PatchType = "strategic",
         subresource: str = "",
-    ) -> None:
-        await self._request(
+    ) -> T:
+        response = await self._request(
             "PATCH",
             self._row(kind).path(namespace, name, subresource),
             headers={"content-type": _PATCH_CONTENT_TYPES[patch_type]},
             body=msgspec.json.encode(patch),
         )
+        return msgspec.json.decode(response.body, type=kind)
 
     async def delete(
         self,

@@ -109,8 +109,7 @@ class Client(Protocol):
         namespace: str = "",
         patch_type: PatchType = "strategic",
         subresource: str = "",
-    ) -> None:
-        """What the object is now, a watch tells."""
+    ) -> T: ...
 
     async def delete(
         self,

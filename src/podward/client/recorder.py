@@ -192,11 +192,12 @@ def _meta(event: core_v1.Event) -> meta_v1.ObjectMeta:
 
 
 def _patch(event: core_v1.Event) -> Any:
-    return {
+    repeated = {
         "count": event.count,
         "lastTimestamp": event.lastTimestamp,
         "message": event.message,
     }
+    return msgspec.to_builtins(repeated)
 
 
 def pod_reference(pod: core_v1.Pod, field_path: str = "") -> core_v1.ObjectReference:
