@@ -1,4 +1,4 @@
-"""ConfigMaps, Secrets and the Pod's own labels change while containers run, and the files of its volumes with them."""
+"""ConfigMaps, Secrets and a Pod's labels change while containers run, and the files of its volumes with them."""
 
 import asyncio
 import base64
@@ -89,6 +89,20 @@ def test_a_changed_config_map_is_read_within_a_second_and_nothing_is_restarted()
     recording = play([config(data={"a": "1", "b": "2"}), with_files()], script)
     assert states(recording, "a")[-1][1:] == ("running", 0)
     assert events(recording, "FailedMount") == []
+
+
+def test_who_watches_the_time_of_change_sees_one() -> None:
+    async def script(stage: Stage) -> None:
+        newer = "[ /v/a -nt /tmp/mark ] && echo newer || echo older"
+        await asyncio.sleep(5)
+        await stage.run("touch /tmp/mark; [ -e /v/a ]")
+        assert await stage.run(newer) == "older"
+        await asyncio.sleep(5)
+        await stage.change(data={"a": "3"})
+        await asyncio.sleep(1)
+        assert await stage.run(newer) == "newer"
+
+    play([config(data={"a": "1"}), with_files()], script)
 
 
 def test_a_secret_and_bytes_follow_too() -> None:
@@ -302,7 +316,7 @@ def test_a_change_that_was_heard_of_but_cannot_be_read_is_read_later_without_an_
 
 def test_a_podward_that_was_down_catches_up() -> None:
     """It hears of nothing from 4 on, dies at 8, and the one that follows reaches the server at 20."""
-    faults = [Disturb(4, 20, "api", Rates(unavailable=True)), KillPodward(8, 3)]
+    faults: list[Fault] = [Disturb(4, 20, "api", Rates(unavailable=True)), KillPodward(8, 3)]
 
     field = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
     about = {"name": "about", "downwardAPI": {"items": [field]}}

@@ -1,4 +1,4 @@
-"""Which files a volume holds: keys, paths, modes, what is optional, and what a projected volume makes of several."""
+"""Which files a volume holds: keys, paths, modes, what is optional, what becomes of several sources."""
 
 import base64
 from typing import Any
