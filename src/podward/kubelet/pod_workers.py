@@ -345,12 +345,10 @@ class PodWorker:
         return tried or self._waiting != waited
 
     async def _mount_volumes(self, pod_ip: str) -> bool:
-        self._files_stale = False
         outcome = await self._tools.starter.mount_volumes(self.pod, pod_ip)
         for failure in outcome.failures:
             self._event("Warning", "FailedMount", str(failure))
         if outcome.failures:
-            self._files_stale = self._has_files
             self._look_again(self._retry_delay())
         return not outcome.failures
 

@@ -46,10 +46,12 @@ class VolumeSources:
         try:
             raise await self._broken.get()
         finally:
-            for watch in self._watches.values():
-                watch.cancel()
             if self._timer is not None:
                 self._timer.cancel()
+            watches = list(self._watches.values())
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
 
     def follow(
         self, uid: str, namespace: str, sources: Collection[Source], changed: Callable[[], None]
