@@ -307,10 +307,10 @@ def test_a_change_while_the_server_is_away_is_written_when_it_is_back() -> None:
 
 
 def test_a_change_that_was_heard_of_but_cannot_be_read_is_read_later_without_an_event() -> None:
-    deaf = Disturb(6, 9, "api", Rates(errors=100))
+    mute = Disturb(7, 9, "api", Rates(errors=100))  # the watch is open, and nothing is answered
 
     async def script(stage: Stage) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(4.95)  # it is heard of at once, and read a moment later
         await stage.change(data={"a": "2"})
         await asyncio.sleep(1.5)
         assert await stage.run("cat /v/a") == "1"
@@ -318,7 +318,7 @@ def test_a_change_that_was_heard_of_but_cannot_be_read_is_read_later_without_an_
         assert await stage.run("cat /v/a") == "2"
 
     # Long enough for an event to be written: its recorder tries again for minutes.
-    recording = play([config(data={"a": "1"}), with_files()], script, 90, [deaf])
+    recording = play([config(data={"a": "1"}), with_files()], script, 90, [mute])
     assert events(recording, "FailedMount") == []
 
 

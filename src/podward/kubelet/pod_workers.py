@@ -459,9 +459,9 @@ class PodWorker:
         if loop.time() < self._remount_at:
             self._look_again(self._remount_at - loop.time())
             return
+        pod_ip = await self._pod_ip()
         self._files_stale = False
-        starter, pod_ip = self._tools.starter, await self._pod_ip()
-        outcome = await starter.mount_volumes(self.pod, pod_ip, running=True)
+        outcome = await self._tools.starter.mount_volumes(self.pod, pod_ip, running=True)
         self._tell_failures(outcome.failures)
         if self._files_stale or not outcome.failures:  # stale again: the next turn looks at once
             self._remount_delay = 0.0
