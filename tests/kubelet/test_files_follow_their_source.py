@@ -9,11 +9,15 @@ import pytest
 from lightkube.models import core_v1
 from tests.kubelet.support import events, pod, shell, states
 
+from podward.admission.chain import AdmissionChain
+from podward.apiserver.app import ApiServer
 from podward.apiserver.identity import SYSTEM
 from podward.client.api_client import ApiClient
 from podward.client.transports.in_process import InProcessTransport
 from podward.cluster import Cluster
 from podward.kubelet.runtime.base import ContainerState
+from podward.machinery.entropy import Entropy
+from podward.simulate.faults.edges import FaultyStore
 from podward.simulate.faults.schedule import Disturb, Fault, KillPodward
 from podward.simulate.faults.trouble import Rates
 from podward.simulate.runtime import SimulatedRuntime
@@ -38,7 +42,12 @@ class Stage:
 
     def __init__(self, cluster: Cluster, world: World) -> None:
         self.runtime = SimulatedRuntime(world)
-        self.client = ApiClient(InProcessTransport(cluster.apiserver, SYSTEM))
+        store = cluster.apiserver.registry.store
+        server = ApiServer(
+            store.inner if isinstance(store, FaultyStore) else store, world.clock, Entropy(7),
+            admission=AdmissionChain([]), node_access=None, authenticate=lambda scope: SYSTEM,
+        )  # fmt: skip
+        self.client = ApiClient(InProcessTransport(server, SYSTEM))
 
     async def change(self, name: str = "settings", **fields: Any) -> None:
         await self.client.patch(core_v1.ConfigMap, name, fields, namespace="default")
@@ -52,6 +61,10 @@ class Stage:
 
     async def create(self, document: dict[str, Any]) -> None:
         await apply(self.client, document, "default")
+
+    def runs(self) -> bool:
+        containers = self.runtime.world.containers.values()
+        return any(one.state is ContainerState.RUNNING for one in containers)
 
     async def run(self, script: str) -> str:
         listed = await self.runtime.list_containers()
@@ -390,3 +403,51 @@ def test_the_same_changes_are_the_same_record() -> None:
         return said, [(c.at, c.type, c.pod) for c in recording.changes]
 
     assert record() == record()
+
+
+TROUBLE: list[Fault] = [
+    Disturb(3, 60, "api", Rates(errors=20, lost=10, slow=30, up_to=3)),
+    Disturb(3, 60, "runtime", Rates(errors=20, lost=10, slow=10, up_to=1)),
+]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_goes_wrong_versions_never_mix_and_the_last_one_is_written(seed: int) -> None:
+    dice = Entropy(seed)
+    kills = [KillPodward(dice.uniform(5, 60), dice.uniform(0, 5), int(dice.uniform(0, 60)))
+             for _ in range(3)]  # fmt: skip
+    volume = {"name": "v", "projected": {"sources": [
+        {"configMap": {"name": "settings"}}, {"downwardAPI": LABELS}]}}  # fmt: skip
+
+    async def script(stage: Stage) -> None:
+        there, last, held = True, 1, {1}
+        for number in range(2, 60):
+            await asyncio.sleep(dice.uniform(0, 2))
+            what = dice.uniform(0, 1)
+            if not there:
+                await stage.create(config(data={"a": f"{number}", "b": f"{number}"}))
+                there, last = True, number
+            elif what < 0.7:
+                await stage.change(data={"a": f"{number}", "b": f"{number}"})
+                last = number
+            elif what < 0.85:
+                await stage.remove()
+                there = False
+            else:
+                await stage.label(number=str(number))
+            held.add(last)
+            look = "cat /v/a; echo -n ' '; cat /v/b; [ $(cat /v/a) = $(cat /v/b) ] || echo -n torn"
+            if stage.runs():
+                first, second = (await stage.run(look)).split()
+                assert first == second
+                assert int(first) in held
+        if not there:
+            last = 60
+            await stage.create(config(data={"a": "60", "b": "60"}))
+        await stage.label(number="last")
+        await asyncio.sleep(60)
+        expected = f'{last}{last}number="last"'
+        assert await stage.run("cat /v/a /v/b /v/labels") == expected
+
+    documents = [config(data={"a": "1", "b": "1"}), with_files(volume)]
+    play(documents, script, 200, [*TROUBLE, *kills])
