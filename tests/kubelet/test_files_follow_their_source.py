@@ -411,7 +411,7 @@ TROUBLE: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(20), 826, 854, 920])  # the last found a change forgotten
 def test_whatever_goes_wrong_versions_never_mix_and_the_last_one_is_written(seed: int) -> None:
     dice = Entropy(seed)
     kills = [KillPodward(dice.uniform(5, 60), dice.uniform(0, 5), int(dice.uniform(0, 60)))
