@@ -102,7 +102,7 @@ _CONTENTS = (files(a="1", b="1", sub__x="1"), files(a="2", sub__x="1", c="2"), f
 _STEPS = ("mkdir", "symlink_to", "rename", "unlink", "write_bytes", "chmod")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, derandomize=True, deadline=None, database=None)
 @given(death=st.integers(0, 30), then=st.sampled_from(_CONTENTS))
 def test_a_death_at_any_step_shows_old_or_new_and_is_mended(
     tmp_path_factory: pytest.TempPathFactory, death: int, then: dict[str, File]

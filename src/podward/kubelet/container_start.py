@@ -195,7 +195,9 @@ class ContainerStarter:
         mounted = await self.mount_volumes(pod, pod_ip)
         if mounted.failures:
             raise mounted.failures[0]
-        mounts = self._volumes(pod).mounts(pod, container, mounted.places, env)
+        mounts: list[Mount] = []
+        if container.volumeMounts:
+            mounts = self._volumes(pod).mounts(pod, container, mounted.places, env)
         logs = f"{self.log_folder(pod)}/{container.name}"
         attempt = item.attempt if item.attempt is not None else next_attempt(Path(logs))
         message_file = self._message_file(pod, container)
