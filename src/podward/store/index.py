@@ -8,6 +8,7 @@ the watchers. Staged writes are committed in the order they were staged, or all 
 import asyncio
 import bisect
 import math
+import sys
 from collections import deque
 from collections.abc import Iterable
 
@@ -18,6 +19,10 @@ HISTORY_LIMIT = 10_000
 
 WATCHER_LIMIT = 4_096
 """Changes a watcher may lag behind before it is cut off: memory has to end somewhere."""
+
+
+_LAST = chr(sys.maxunicode)
+"""Behind everything that a key may go on with."""
 
 
 class Watcher:
@@ -105,13 +110,8 @@ class Index:
         start = bisect.bisect_left(self._keys, prefix)
         if after >= prefix:
             start = bisect.bisect_right(self._keys, after)
-        found = []
-        for i in range(start, len(self._keys)):
-            key = self._keys[i]
-            if not key.startswith(prefix):
-                break
-            found.append(self._records[key])
-        return found
+        end = bisect.bisect_left(self._keys, prefix + _LAST, start)
+        return [self._records[key] for key in self._keys[start:end]]
 
     def _as_of(self, prefix: str, after: str, revision: int) -> list[Record]:
         """Undo, newest first, what happened since."""
