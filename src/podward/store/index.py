@@ -53,13 +53,10 @@ class Watcher:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
-    async def wait(self) -> None:
-        """Until something comes, or `wake`. One waiter at a time."""
+    def news(self) -> asyncio.Future[None]:
+        """Done once something comes, or at `wake`. One waiter at a time."""
         self._waiting = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiting
-        finally:
-            self._waiting = None
+        return self._waiting
 
     def take(self) -> list[Change] | None:
         """All that has gathered; empty once the store is closed, None if there is nothing to tell."""
@@ -226,24 +223,21 @@ class IndexWatch:
         return self
 
     async def __anext__(self) -> list[Change]:
-        batch = await self._next(None)
+        batch = await self.until(math.inf)
         if not batch:
             raise StopAsyncIteration
         return batch
 
     async def until(self, when: float) -> list[Change] | None:
-        return await self._next(when if when < math.inf else None)
-
-    async def _next(self, when: float | None) -> list[Change] | None:
         if self._over:
             return None
         try:
             if self._watcher is None:
                 self._watcher = self._index.register(self._prefix, self._after)
             while (batch := self._watcher.take()) is None:
-                if when is not None and self._is_late(when):
+                if when < math.inf and self._is_late(when):
                     return []
-                await self._watcher.wait()
+                await self._watcher.news()
         except Compacted:
             self._leave()
             raise
