@@ -1,6 +1,6 @@
 """An HTTP request as the handlers see it: read wholly, decoded, with its author."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,3 +44,17 @@ class StreamResponse:
     chunks: AsyncIterator[bytes]
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeResponse:
+    """The connection leaves HTTP: `run` answers the upgrade with ASGI's receive and send, and has the rest."""
+
+    run: Callable[
+        [
+            Callable[[], Awaitable[MutableMapping[str, Any]]],
+            Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        ],
+        Awaitable[None],
+    ]
+    status: int = 101

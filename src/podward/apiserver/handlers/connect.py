@@ -1,0 +1,91 @@
+"""pods/{name}/exec: a connection to what runs in a Pod, on whichever road the client takes."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+import msgspec
+
+from podward.api.errors import bad_request, internal_error
+from podward.apiserver.handlers.logs import choose_container, node_error, require_node
+from podward.apiserver.handlers.options import write_options
+from podward.apiserver.registry import Registry
+from podward.apiserver.request import Request, UpgradeResponse
+from podward.apiserver.router import Target
+from podward.apiserver.streaming import roads
+from podward.client.node_access import NodeAccess, NodeAccessError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class PodExecOptions(msgspec.Struct, omit_defaults=True):
+    """What the command's author asked for: the object that admission is shown (CONNECT)."""
+
+    kind: str
+    apiVersion: str
+    command: list[str]
+    container: str = ""
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+async def connect(
+    registry: Registry, node_access: NodeAccess | None, target: Target, request: Request
+) -> UpgradeResponse:
+    """What is wrong is an `ApiStatusError`, before the connection leaves HTTP."""
+    return await SUBRESOURCES[target.subresource](registry, node_access, target, request)
+
+
+async def _exec(
+    registry: Registry, node_access: NodeAccess | None, target: Target, request: Request
+) -> UpgradeResponse:
+    road = roads.choose(request.scope, roads.COMMAND)
+    pod = await registry.get(target.resource, target.namespace, target.name)
+    command = request.query_list.get("command", [])
+    if not command:
+        raise bad_request("you must specify at least one command")
+    options = PodExecOptions(
+        "PodExecOptions",
+        "v1",
+        command,
+        request.query.get("container", ""),
+        **{name: request.flag(name) for name in ("stdin", "stdout", "stderr", "tty")},
+    )
+    asked = await _admitted(registry, target, request, options)
+    container = choose_container(pod, asked.container)
+    access = require_node(pod, node_access)
+    try:
+        session = await access.exec(pod, container, asked.command, stdin=asked.stdin, tty=asked.tty)
+    except NodeAccessError as error:
+        raise node_error(error) from error
+    return UpgradeResponse(partial(roads.run_command, road, session, _channels(request)))
+
+
+def _channels(request: Request) -> list[str]:
+    """What the client opens: a terminal has no stderr of its own, and a size."""
+    if request.flag("tty"):
+        names = [name for name in ("stdin", "stdout") if request.flag(name)]
+        return [*names, "resize"]
+    return [name for name in ("stdin", "stdout", "stderr") if request.flag(name)]
+
+
+async def _admitted(registry: Registry, target: Target, request: Request, options: T) -> T:
+    made = await registry.connect(
+        target.resource,
+        target.namespace,
+        target.name,
+        msgspec.to_builtins(options),
+        write_options(request, target.subresource),
+    )
+    try:
+        return msgspec.convert(made, type(options))
+    except msgspec.ValidationError as error:
+        name = type(options).__name__
+        raise internal_error(f"admission made no {name}: {error}") from None
+
+
+SUBRESOURCES: Final[
+    dict[str, Callable[[Registry, NodeAccess | None, Target, Request], Awaitable[UpgradeResponse]]]
+] = {"exec": _exec}
