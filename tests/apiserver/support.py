@@ -116,6 +116,22 @@ class Caller:
             await asyncio.wait_for(task, 5)
 
 
+class NoNode:
+    """A `NodeAccess` of which a test makes what it needs."""
+
+    async def logs(self, pod: Any, query: Any) -> Any:
+        raise AssertionError("logs of nothing")
+
+    async def exec(self, pod: Any, container: str, command: Any, *, stdin: bool, tty: bool) -> Any:
+        raise AssertionError("a command in nothing")
+
+    async def attach(self, pod: Any, container: str, *, stdin: bool, tty: bool) -> Any:
+        raise AssertionError("attached to nothing")
+
+    async def port_forward(self, pod: Any, port: int) -> Any:
+        raise AssertionError("forwarded to nothing")
+
+
 def scope(method: str, path: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Scope:
     return {
         "type": "http",

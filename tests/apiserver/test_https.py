@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apiserver.support import Caller, pod
+from tests.apiserver.support import Caller, NoNode, pod
 
 from podward.admission.chain import AdmissionChain
 from podward.apiserver.app import ApiServer, Receive, Scope, Send
@@ -129,15 +129,12 @@ def test_an_upgrade_to_spdy_that_is_refused_gets_a_status(method: str, tmp_path:
     asyncio.run(main())
 
 
-class Echo:
+class Echo(NoNode):
     """A node whose only command says again what it is told."""
 
     def __init__(self) -> None:
         self._said: asyncio.Queue[bytes] = asyncio.Queue()
         self.closed = asyncio.Event()
-
-    async def logs(self, pod: Any, query: Any) -> Any:
-        raise AssertionError
 
     async def exec(self, pod: Any, container: str, command: Any, *, stdin: bool, tty: bool) -> Any:
         return self

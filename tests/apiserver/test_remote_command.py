@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.apiserver.streaming_support import Client, Command, Script, SpdyClient, WebSocketClient
-from tests.apiserver.support import PODS, pod, scope, started
+from tests.apiserver.support import PODS, NoNode, pod, scope, started
 
 from podward.apiserver.streaming.duplex import UPGRADE
 from podward.simulate.virtual_loop import run
@@ -146,14 +146,11 @@ def test_a_client_that_stays_when_all_is_said_is_left() -> None:
     assert json.loads(client.heard[3])["status"] == "Success"
 
 
-class Node:
-    """A `NodeAccess` with one command."""
+class Node(NoNode):
+    """With one command."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
-
-    async def logs(self, pod: Any, query: Any) -> Any:
-        raise AssertionError
 
     async def exec(self, pod: Any, container: str, command: Any, *, stdin: bool, tty: bool) -> Any:
         self.asked.append((container, command, stdin, tty))

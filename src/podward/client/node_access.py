@@ -1,4 +1,4 @@
-"""What the API server needs of a node: the logs of a container and a way into it.
+"""What the API server needs of a node: the logs of a container, and ways into it and its Pod.
 
 In Kubernetes these are HTTPS calls to the kubelet's own port; here the composition root hands in whatever
 serves them (`kubelet/server.py`). The server knows no kubelet, it declares what it uses.
@@ -48,6 +48,23 @@ class ExecSession(Protocol):
     async def close(self) -> None: ...
 
 
+class PortConnection(Protocol):
+    """A connection to a port of a Pod; each side can end before the other."""
+
+    async def read(self) -> bytes:
+        """What has come; empty once the Pod has ended or is gone."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self) -> None:
+        """No more will be written; what the Pod writes is still read."""
+
+    async def close(self) -> None: ...
+
+    def abort(self) -> None:
+        """Close, and let go of what is not sent yet."""
+
+
 class NodeAccess(Protocol):
     async def logs(self, pod: Pod, query: LogQuery) -> AsyncIterator[bytes]:
         """Opens the log (`NodeAccessError` before the first byte), then streams it."""
@@ -55,3 +72,5 @@ class NodeAccess(Protocol):
     async def exec(
         self, pod: Pod, container: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecSession: ...
+
+    async def port_forward(self, pod: Pod, port: int) -> PortConnection: ...

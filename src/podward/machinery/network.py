@@ -114,6 +114,10 @@ class ByteStream(asyncio.Protocol):
         """What was written is still sent."""
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close, and let go of what is not sent yet."""
+        self._transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 

@@ -1,4 +1,4 @@
-"""pods/{name}/exec: a connection to what runs in a Pod, on whichever road the client takes."""
+"""pods/{name}/exec and portforward: a connection to what runs in a Pod, on whichever road the client takes."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,7 +13,7 @@ from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, UpgradeResponse
 from podward.apiserver.router import Target
 from podward.apiserver.streaming import roads
-from podward.client.node_access import NodeAccess, NodeAccessError
+from podward.client.node_access import NodeAccess, NodeAccessError, PortConnection
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,6 +29,12 @@ class PodExecOptions(msgspec.Struct, omit_defaults=True):
     stdout: bool = False
     stderr: bool = False
     tty: bool = False
+
+
+class PodPortForwardOptions(msgspec.Struct, omit_defaults=True):
+    kind: str
+    apiVersion: str
+    ports: list[int] = []
 
 
 async def connect(
@@ -63,6 +69,31 @@ async def _exec(
     return UpgradeResponse(partial(roads.run_command, road, session, _channels(request)))
 
 
+async def _port_forward(
+    registry: Registry, node_access: NodeAccess | None, target: Target, request: Request
+) -> UpgradeResponse:
+    """Each connection names its own port, once the client has one to make."""
+    road = roads.choose(request.scope, roads.FORWARDING)
+    pod = await registry.get(target.resource, target.namespace, target.name)
+    options = PodPortForwardOptions("PodPortForwardOptions", "v1", _ports(request))
+    await _admitted(registry, target, request, options)
+    access = require_node(pod, node_access)
+
+    async def connection(port: int) -> PortConnection:
+        return await access.port_forward(pod, port)
+
+    name = f"{target.name}_{target.namespace}, uid {pod.metadata.uid}"
+    return UpgradeResponse(partial(roads.run_forwarding, road, connection, name))
+
+
+def _ports(request: Request) -> list[int]:
+    texts = [text for value in request.query_list.get("ports", []) for text in value.split(",")]
+    for text in texts:
+        if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+            raise bad_request(f"ports: Invalid value: {text!r}: must be between 1 and 65535")
+    return [int(text) for text in texts]
+
+
 def _channels(request: Request) -> list[str]:
     """What the client opens: a terminal has no stderr of its own, and a size."""
     if request.flag("tty"):
@@ -88,4 +119,4 @@ async def _admitted(registry: Registry, target: Target, request: Request, option
 
 SUBRESOURCES: Final[
     dict[str, Callable[[Registry, NodeAccess | None, Target, Request], Awaitable[UpgradeResponse]]]
-] = {"exec": _exec}
+] = {"exec": _exec, "portforward": _port_forward}

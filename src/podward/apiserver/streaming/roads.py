@@ -7,8 +7,16 @@ from typing import Any, Final
 
 from podward.api.errors import bad_request, status_error
 from podward.apiserver.streaming import spdy_client, websocket_client
-from podward.apiserver.streaming.duplex import UPGRADE, Receive, Send, TakeOver
+from podward.apiserver.streaming.duplex import (
+    UPGRADE,
+    Duplex,
+    MessageDuplex,
+    Receive,
+    Send,
+    TakeOver,
+)
 from podward.apiserver.streaming.exchange import exchange
+from podward.apiserver.streaming.port_forward import Connect, PortForwarder
 from podward.apiserver.streaming.spdy_client import SpdyClient
 from podward.apiserver.streaming.spdy_session import SpdySession
 from podward.apiserver.streaming.websocket_client import WebSocketClient
@@ -26,6 +34,8 @@ class Protocols:
 
 
 COMMAND: Final = Protocols(websocket_client.PROTOCOLS, spdy_client.PROTOCOLS)
+FORWARDING: Final = Protocols(("SPDY/3.1+portforward.k8s.io",), ("portforward.k8s.io",))
+"""On a WebSocket the very same SPDY, in its messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ async def run_command(
             await send({"type": "websocket.accept", "subprotocol": road.protocol})
             await exchange(session, WebSocketClient(receive, send))
             return
-        async with _spdy_session(road.take_over, road.protocol) as spdy:
+        async with _spdy_session(road, receive, send) as spdy:
             client = SpdyClient(spdy, road.protocol, channels)
             try:
                 if await client.start():
@@ -85,15 +95,28 @@ async def run_command(
         await session.close()
 
 
+async def run_forwarding(
+    road: Road, connect: Connect, pod: str, receive: Receive, send: Send
+) -> None:
+    """All of port-forward. `pod`: what it is called in errors."""
+    async with _spdy_session(road, receive, send) as session:
+        await PortForwarder(session, connect, pod).run()
+
+
 @contextlib.asynccontextmanager
-async def _spdy_session(take_over: TakeOver, protocol: str) -> AsyncIterator[SpdySession]:
-    duplex = await take_over(
-        [
-            (b"connection", b"Upgrade"),
-            (b"upgrade", b"SPDY/3.1"),
-            (_VERSION_HEADER, protocol.encode()),
-        ]
-    )
+async def _spdy_session(road: Road, receive: Receive, send: Send) -> AsyncIterator[SpdySession]:
+    duplex: Duplex
+    if road.take_over is None:
+        await send({"type": "websocket.accept", "subprotocol": road.protocol})
+        duplex = MessageDuplex(receive, send)
+    else:
+        duplex = await road.take_over(
+            [
+                (b"connection", b"Upgrade"),
+                (b"upgrade", b"SPDY/3.1"),
+                (_VERSION_HEADER, road.protocol.encode()),
+            ]
+        )
     session = SpdySession(duplex)
     try:
         yield session

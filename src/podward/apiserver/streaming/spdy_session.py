@@ -23,8 +23,8 @@ class SpdyStream:
     def __init__(self, session: "SpdySession", number: int, headers: Mapping[str, str]) -> None:
         self.number = number
         self.headers = headers
-        self.reset = False
-        """The client wants no more of it, in either direction."""
+        self.dropped = asyncio.Event()
+        """The client wants no more of it, in either direction, or is gone."""
         self._session = session
         self._pieces: deque[bytes] = deque()
         self._ended = False
@@ -49,6 +49,11 @@ class SpdyStream:
         """No more will be written; what the client writes is still read."""
         await self._session.send(self.number, b"", fin=True)
 
+    async def cancel(self) -> None:
+        """Reset it: neither side says more."""
+        self._session.forget(self)
+        await self._session.cancel(self.number)
+
     def discard(self) -> None:
         """Nobody reads it any more: what comes must not hold up the others."""
         self._wanted = False
@@ -67,7 +72,7 @@ class SpdyStream:
         """No more will come; with `reset`, what has come is of no interest either."""
         self._ended = True
         if reset:
-            self.reset = True
+            self.dropped.set()
             self.discard()
         self._news.set()
 
@@ -99,7 +104,7 @@ class SpdySession:
         finally:
             self.over = True
             for stream in list(self._streams.values()):
-                stream.finish()
+                stream.finish(reset=True)
             self._streams.clear()
 
     def _heard(self, event: spdy.Event, opened: Callable[[SpdyStream], str | None]) -> None:
@@ -135,6 +140,10 @@ class SpdySession:
 
     async def send(self, number: int, data: bytes, *, fin: bool = False) -> None:
         self._spdy.send(number, data, fin=fin)
+        await self._flush()
+
+    async def cancel(self, number: int) -> None:
+        self._spdy.reset(number)
         await self._flush()
 
     def forget(self, stream: SpdyStream) -> None:

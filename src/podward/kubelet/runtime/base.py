@@ -67,6 +67,8 @@ class SandboxStatus:
     state: SandboxState
     created_at: datetime
     ips: tuple[str, ...]
+    host_network: bool = False
+    """Its network is the machine's own: what listens on its loopback is found on ours."""
 
 
 @dataclass(frozen=True, slots=True)
