@@ -1,14 +1,27 @@
 """exec, attach, cp and port-forward: every kubectl, on every road it knows."""
 
+import re
+import socket
 import subprocess
+import threading
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import KUBECTLS
 from tests.e2e.support import Kubectl, Podward, component_missing, eventually
 
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 NAMESPACE = "streams"
+PORT = free_port()
 POD = """
 apiVersion: v1
 kind: Namespace
@@ -24,6 +37,12 @@ spec:
     image: busybox
     command: [sh, -c, "echo before; n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.2; done"]
     volumeMounts: [{name: scratch, mountPath: /scratch}]
+  - name: http
+    image: python
+    workingDir: /scratch
+    command: [python3, -m, http.server, "%(port)d", --bind, 127.0.0.1]
+    volumeMounts: [{name: scratch, mountPath: /scratch}]
+    readinessProbe: {tcpSocket: {host: 127.0.0.1, port: %(port)d}, periodSeconds: 1}
   volumes: [{name: scratch, emptyDir: {}}]
 """
 
@@ -41,8 +60,8 @@ ROADS = {
 @pytest.fixture(scope="module")
 def web(podward: Podward) -> Iterator[Podward]:
     """A Pod for all tests here."""
-    podward.cli("apply", "-f", "-", input=POD)
-    eventually(lambda: "1/1" in podward.cli("get", "pod", "web", "-n", NAMESPACE), what="web ready")
+    podward.cli("apply", "-f", "-", input=POD % {"port": PORT})
+    eventually(lambda: "2/2" in podward.cli("get", "pod", "web", "-n", NAMESPACE), what="web ready")
     yield podward
     podward.cli("delete", "namespace", NAMESPACE, "--wait=false", check=False)
 
@@ -64,7 +83,18 @@ def road(
 def test_exec_passes_everything_on(road: Kubectl) -> None:
     script = "cat; echo told >&2; exit 3"
     code, out, err = road.result(
-        "exec", "-i", "web", "-n", NAMESPACE, "--", "sh", "-c", script, stdin="typed\n" * 20_000
+        "exec",
+        "-i",
+        "web",
+        "-c",
+        "app",
+        "-n",
+        NAMESPACE,
+        "--",
+        "sh",
+        "-c",
+        script,
+        stdin="typed\n" * 20_000,
     )
     assert (code, out) == (3, "typed\n" * 20_000)
     assert err.splitlines() == ["told", "command terminated with exit code 3"]
@@ -72,7 +102,7 @@ def test_exec_passes_everything_on(road: Kubectl) -> None:
 
 def test_exec_gives_a_terminal_with_a_size(road: Kubectl) -> None:
     inside = "tty; sleep 0.5; stty size; exit 7"
-    command = f"stty cols 77 rows 22; {road.binary} exec -it web -n {NAMESPACE} -- sh -c '{inside}'"
+    command = f"stty cols 77 rows 22; {road.binary} exec -it web -c app -n {NAMESPACE} -- sh -c '{inside}'"
     done = subprocess.run(
         ["script", "-qec", command, "/dev/null"],
         capture_output=True, text=True, timeout=30, env={**road.env, "TERM": "dumb"},
@@ -88,13 +118,15 @@ def test_what_cannot_be_entered_is_said_as_ever(road: Kubectl) -> None:
     assert (code, "container no is not valid for pod web" in err) == (1, True)
     code, _, err = road.result("exec", "gone", "-n", NAMESPACE, "--", "true")
     assert (code, 'pods "gone" not found' in err) == (1, True)
-    code, _, err = road.result("exec", "web", "-n", NAMESPACE, "--", "no-such-command")
+    code, _, err = road.result("exec", "web", "-c", "app", "-n", NAMESPACE, "--", "no-such-command")
     assert (code, "executable file not found in $PATH" in err) == (1, True)
 
 
 def test_a_client_that_is_killed_takes_its_command_along(road: Kubectl) -> None:
     mark = f"86{abs(hash(road.binary)) % 1000 + len(road.env)}"
-    with road.background("exec", "web", "-n", NAMESPACE, "--", "sleep", mark) as process:
+    with road.background(
+        "exec", "web", "-c", "app", "-n", NAMESPACE, "--", "sleep", mark
+    ) as process:
         eventually(lambda: _runs(f"sleep {mark}"), what="the command runs")
         process.kill()
         eventually(lambda: not _runs(f"sleep {mark}"), what="the command is gone")
@@ -111,12 +143,58 @@ def test_cp_carries_a_folder_in_and_out(road: Kubectl, tmp_path: Path) -> None:
     large = bytes(range(256)) * 20_000
     (source / "deep" / "large.bin").write_bytes(large)
     (source / "small.txt").write_text("hello\n")
-    road("cp", str(source), f"{NAMESPACE}/web:/scratch/copied-{tmp_path.name}")
+    road("cp", "-c", "app", str(source), f"{NAMESPACE}/web:/scratch/copied-{tmp_path.name}")
     inside = f"/scratch/copied-{tmp_path.name}"
-    assert road("exec", "web", "-n", NAMESPACE, "--", "cat", f"{inside}/small.txt") == "hello\n"
-    road("cp", f"{NAMESPACE}/web:{inside}", str(tmp_path / "back"))
+    assert (
+        road("exec", "web", "-c", "app", "-n", NAMESPACE, "--", "cat", f"{inside}/small.txt")
+        == "hello\n"
+    )
+    road("cp", "-c", "app", f"{NAMESPACE}/web:{inside}", str(tmp_path / "back"))
     assert (tmp_path / "back/deep/large.bin").read_bytes() == large
     assert (tmp_path / "back/small.txt").read_text() == "hello\n"
-    said = road("cp", f"{NAMESPACE}/web:/no/such", str(tmp_path / "none"), check=False)
+    said = road("cp", "-c", "app", f"{NAMESPACE}/web:/no/such", str(tmp_path / "none"), check=False)
     assert "/no/such" in said
     assert "No such file" in said
+
+
+@contextmanager
+def forwarded(road: Kubectl, port: int) -> Iterator[tuple[str, subprocess.Popen[str], list[str]]]:
+    """(URL, the process, what it says) of `kubectl port-forward` to a port of the Pod."""
+    with road.background("port-forward", "pod/web", f":{port}", "-n", NAMESPACE) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline()]
+        found = re.search(r"127\.0\.0\.1:(\d+)", said[0])
+        assert found, said
+        reader = threading.Thread(target=lambda: said.extend(process.stdout or ()))
+        reader.start()
+        yield f"http://127.0.0.1:{found[1]}", process, said
+        process.terminate()
+        reader.join(10)
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return bytes(answer.read())
+
+
+def test_port_forward_carries_many_requests_one_after_the_other_and_at_once(
+    road: Kubectl,
+) -> None:
+    large = "head -c 10000000 /dev/zero > /scratch/large; echo small > /scratch/small"
+    road("exec", "web", "-c", "app", "-n", NAMESPACE, "--", "sh", "-c", large)
+    with forwarded(road, PORT) as (url, process, said):
+        assert all(fetch(f"{url}/small") == b"small\n" for _ in range(100))
+        with ThreadPoolExecutor(20) as threads:
+            got = list(threads.map(fetch, [f"{url}/small"] * 10 + [f"{url}/large"] * 10))
+        assert [len(body) for body in got] == [6] * 10 + [10_000_000] * 10
+        assert process.poll() is None
+    assert not [line for line in said if not line.startswith(("Handling", "Forwarding"))]
+
+
+def test_a_port_where_nobody_listens_is_told_to_the_user(road: Kubectl) -> None:
+    nobody = free_port()
+    with forwarded(road, nobody) as (url, _, said):
+        with pytest.raises(OSError):
+            fetch(url)
+        eventually(lambda: "connection refused" in "".join(said), what="the reason is told")
+    assert f"error forwarding port {nobody} to pod web_{NAMESPACE}" in "".join(said)
