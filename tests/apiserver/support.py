@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from podward.admission.base import AdmissionPlugin
 from podward.admission.chain import AdmissionChain
 from podward.apiserver.app import ApiServer, Scope
 from podward.apiserver.identity import SYSTEM, Identity
@@ -19,6 +20,9 @@ from podward.store.memory import MemoryStore
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PODS = "/api/v1/namespaces/default/pods"
+
+
+Authenticate = Callable[[Scope], Identity]
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class NoNode:
     async def exec(self, pod: Any, container: str, command: Any, *, stdin: bool, tty: bool) -> Any:
         raise AssertionError("a command in nothing")
 
-    async def attach(self, pod: Any, container: str, *, stdin: bool, tty: bool) -> Any:
+    async def attach(self, pod: Any, container: str, *, stdin: bool) -> Any:
         raise AssertionError("attached to nothing")
 
     async def port_forward(self, pod: Any, port: int) -> Any:
@@ -148,15 +152,18 @@ def nobody(scope: Scope) -> Identity:
 
 
 async def started(
-    node_access: NodeAccess | None = None, store: MemoryStore | None = None
+    node_access: NodeAccess | None = None,
+    store: MemoryStore | None = None,
+    admission: Sequence[AdmissionPlugin] = (),
+    authenticate: Authenticate = nobody,
 ) -> Caller:
     server = ApiServer(
         store or MemoryStore(),
         LoopClock(EPOCH),
         Entropy(1),
-        admission=AdmissionChain([]),
+        admission=AdmissionChain(list(admission)),
         node_access=node_access,
-        authenticate=nobody,
+        authenticate=authenticate,
     )
     await server.bootstrap()
     return Caller(server)

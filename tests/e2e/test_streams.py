@@ -46,6 +46,16 @@ spec:
   volumes: [{name: scratch, emptyDir: {}}]
 """
 
+BRIEF = """
+apiVersion: v1
+kind: Pod
+metadata: {name: brief}
+spec:
+  restartPolicy: Never
+  containers:
+  - {name: app, image: busybox, command: [sh, -c, "echo before; sleep 1.5; echo bye"]}
+"""
+
 ROADS = {
     "1.20-spdy": ("kubectl-1.20", {}),
     "recent-websocket": ("kubectl-on-path", {
@@ -198,3 +208,25 @@ def test_a_port_where_nobody_listens_is_told_to_the_user(road: Kubectl) -> None:
             fetch(url)
         eventually(lambda: "connection refused" in "".join(said), what="the reason is told")
     assert f"error forwarding port {nobody} to pod web_{NAMESPACE}" in "".join(said)
+
+
+def test_attach_shows_what_the_container_writes_from_now_on(road: Kubectl) -> None:
+    with road.background("attach", "web", "-c", "app", "-n", NAMESPACE) as process:
+        assert process.stdout is not None
+        lines = (line.strip() for line in process.stdout)
+        ticks = [next(line for line in lines if line.startswith("tick")) for _ in range(3)]
+    numbers = [int(tick.split()[1]) for tick in ticks]
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
+
+
+def test_attach_ends_with_the_container(road: Kubectl, namespace: str) -> None:
+    road.apply(BRIEF, "-n", namespace)
+    road("wait", "--for=condition=Ready", "pod/brief", "-n", namespace, "--timeout=20s")
+    code, out, _ = road.result("attach", "brief", "-n", namespace)
+    assert (code, "before" in out, out.endswith("bye\n")) == (0, False, True)
+
+
+def test_attach_cannot_speak_to_the_container_and_says_so(road: Kubectl) -> None:
+    code, _, err = road.result("attach", "-i", "web", "-c", "http", "-n", NAMESPACE)
+    assert code == 1
+    assert 'container "http" has no stdin: the process runtime gives none' in err

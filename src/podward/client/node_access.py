@@ -33,6 +33,8 @@ class LogQuery:
 
 
 class ExecSession(Protocol):
+    """A conversation with a process in a container: a command of its own, or the container's first."""
+
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """(1, data) stdout, (2, data) stderr, until both have ended."""
 
@@ -72,5 +74,8 @@ class NodeAccess(Protocol):
     async def exec(
         self, pod: Pod, container: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecSession: ...
+
+    async def attach(self, pod: Pod, container: str, *, stdin: bool) -> ExecSession:
+        """To the container's first process: what it writes from now on. `wait` is 0 however it ends."""
 
     async def port_forward(self, pod: Pod, port: int) -> PortConnection: ...

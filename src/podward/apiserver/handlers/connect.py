@@ -1,4 +1,4 @@
-"""pods/{name}/exec and portforward: a connection to what runs in a Pod, on whichever road the client takes."""
+"""pods/{name}/exec, attach and portforward: a connection to what runs in a Pod, on either road."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -24,6 +24,16 @@ class PodExecOptions(msgspec.Struct, omit_defaults=True):
     kind: str
     apiVersion: str
     command: list[str]
+    container: str = ""
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+class PodAttachOptions(msgspec.Struct, omit_defaults=True):
+    kind: str
+    apiVersion: str
     container: str = ""
     stdin: bool = False
     stdout: bool = False
@@ -57,7 +67,7 @@ async def _exec(
         "v1",
         command,
         request.query.get("container", ""),
-        **{name: request.flag(name) for name in ("stdin", "stdout", "stderr", "tty")},
+        **_flags(request),
     )
     asked = await _admitted(registry, target, request, options)
     container = choose_container(pod, asked.container)
@@ -67,6 +77,27 @@ async def _exec(
     except NodeAccessError as error:
         raise node_error(error) from error
     return UpgradeResponse(partial(roads.run_command, road, session, _channels(request)))
+
+
+async def _attach(
+    registry: Registry, node_access: NodeAccess | None, target: Target, request: Request
+) -> UpgradeResponse:
+    road = roads.choose(request.scope, roads.COMMAND)
+    pod = await registry.get(target.resource, target.namespace, target.name)
+    container = request.query.get("container", "")
+    options = PodAttachOptions("PodAttachOptions", "v1", container, **_flags(request))
+    asked = await _admitted(registry, target, request, options)
+    container = choose_container(pod, asked.container)
+    access = require_node(pod, node_access)
+    try:
+        session = await access.attach(pod, container, stdin=asked.stdin)
+    except NodeAccessError as error:
+        raise node_error(error) from error
+    return UpgradeResponse(partial(roads.run_command, road, session, _channels(request)))
+
+
+def _flags(request: Request) -> dict[str, bool]:
+    return {name: request.flag(name) for name in ("stdin", "stdout", "stderr", "tty")}
 
 
 async def _port_forward(
@@ -119,4 +150,4 @@ async def _admitted(registry: Registry, target: Target, request: Request, option
 
 SUBRESOURCES: Final[
     dict[str, Callable[[Registry, NodeAccess | None, Target, Request], Awaitable[UpgradeResponse]]]
-] = {"exec": _exec, "portforward": _port_forward}
+] = {"exec": _exec, "attach": _attach, "portforward": _port_forward}
