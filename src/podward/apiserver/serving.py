@@ -69,6 +69,9 @@ class HttpsServer:
             server_header=False,
             date_header=False,
             ws_per_message_deflate=False,
+            # A client whose command does not read its input is not read either, so no answer to a ping
+            # is seen: exec was cut off after 40 s. The pings stay, for they find out who is gone.
+            ws_ping_timeout=None,
             timeout_graceful_shutdown=self._grace_seconds,
             timeout_keep_alive=self._keep_alive_seconds,
         )
