@@ -242,6 +242,75 @@ async def test_a_pod_that_does_not_read_holds_up_no_more_than_it_must() -> None:
 
 
 @scenario
+async def test_a_client_that_reads_nothing_holds_up_no_end() -> None:
+    """Neither its own nor the server's."""
+
+    class Stuck(Pipe):
+        async def write(self, data: bytes) -> None:
+            if b"never read" in data:
+                self.blocked = True
+            if self.blocked:
+                await asyncio.Event().wait()
+
+        blocked = False
+
+    async def take_over(headers: list[tuple[bytes, bytes]]) -> Duplex:
+        return pipe
+
+    for server_ends in (False, True):
+        pipe = Stuck()
+        client = Forwarded(pipe)
+        road = roads.Road("portforward.k8s.io", take_over)
+        running = roads.run_forwarding(road, client.connect, "web", pipe.read, take_over)  # type: ignore[arg-type]
+        task = asyncio.create_task(running)
+        client.dial()
+        await client.settle()
+        (port,) = client.ports
+        port.says(b"never read")
+        await asyncio.sleep(1)
+        assert pipe.blocked
+        if server_ends:
+            task.cancel()
+        else:
+            client.leave()
+        await asyncio.wait({task}, timeout=5)
+        assert task.done()
+        assert port.came in (["aborted"], ["closed"])
+
+
+@scenario
+async def test_what_waits_for_a_stream_that_is_given_up_holds_up_no_other() -> None:
+    async with forwarding() as client:
+        client.spdy.send(client.open("data", "7"), b"x" * 1_100_000)
+        await client.settle(31)
+        _, data = client.dial("1")
+        client.spdy.send(data, b"x" * 200_000)
+        await client.settle()
+        client.spdy.send(data, b"x" * 200_000)
+        await client.settle()
+        assert sum(map(len, client.ports[0].came)) == 400_000
+
+
+@scenario
+async def test_what_a_pod_has_not_read_when_it_ends_holds_up_no_other() -> None:
+    async with forwarding() as client:
+        error, data = client.dial("0")
+        await client.settle()
+        client.ports[0].reads.clear()
+        client.spdy.send(data, b"x" * 200_000)
+        await client.settle()
+        client.spdy.send(data, b"x" * 1_100_000)
+        await client.settle()
+        client.ports[0].says(b"")
+        await client.settle()
+        assert {error, data} <= client.ended
+        _, second = client.dial("1")
+        client.spdy.send(second, b"goes through")
+        await client.settle()
+        assert client.ports[1].came == [b"goes through"]
+
+
+@scenario
 async def test_clients_that_number_no_requests_pair_by_the_streams_order() -> None:
     async with forwarding() as client:
         _, data = client.dial("")

@@ -186,6 +186,15 @@ def test_streams_without_end_are_refused() -> None:
     assert server.take()[-4:] == struct.pack(">I", spdy.REFUSED_STREAM)
 
 
+def test_streams_that_are_over_count_no_more() -> None:
+    client, server = pair()
+    for _ in range(1500):
+        stream = client.open_stream({}, fin=True)
+        assert server.receive(client.take()) == [StreamOpened(stream, {}, True)]
+        server.reply(stream, fin=True)
+        client.receive(server.take())
+
+
 def test_after_goodbye_no_stream_is_looked_at() -> None:
     client, server = pair()
     server.go_away()

@@ -14,6 +14,7 @@ from podward.apiserver.streaming.duplex import Duplex
 from podward.machinery import spdy
 
 _HELD_BYTES: Final = 1 << 20
+_GOODBYE_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +52,7 @@ class SpdyStream:
 
     async def cancel(self) -> None:
         """Reset it: neither side says more."""
+        self.discard()
         self._session.forget(self)
         await self._session.cancel(self.number)
 
@@ -156,6 +158,11 @@ class SpdySession:
                 await self._duplex.write(data)
 
     async def close(self) -> None:
+        """Says goodbye, if the client listens at all."""
         self._spdy.go_away()
-        await self._flush()
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._flush()
+        except TimeoutError:
+            pass
         await self._duplex.close()
