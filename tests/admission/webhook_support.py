@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from tests.apiserver.support import EPOCH, Caller, nobody
+from tests.apiserver.support import EPOCH, Caller
 
 from podward.admission.base import AdmissionPlugin
 from podward.admission.chain import AdmissionChain
@@ -15,6 +15,7 @@ from podward.admission.plugins.admission_webhooks import (
     ValidatingAdmissionWebhook,
 )
 from podward.apiserver.app import ApiServer
+from podward.apiserver.identity import SYSTEM
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
 from podward.machinery.http_client import (
@@ -149,7 +150,7 @@ async def serving(
     ]
     server = ApiServer(
         store or MemoryStore(), LoopClock(EPOCH), Entropy(1), admission=AdmissionChain(chain),
-        node_access=None, authenticate=nobody,
+        node_access=None, authenticate=lambda scope: SYSTEM,
     )  # fmt: skip
     await server.bootstrap()
     return Caller(server)

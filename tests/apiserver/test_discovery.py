@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.apiserver.support import EPOCH, Answer, Caller, nobody
+from tests.apiserver.support import EPOCH, Answer, Caller
 
 from podward.admission.chain import AdmissionChain
 from podward.api.scheme import SCHEME
 from podward.apiserver import discovery, openapi
 from podward.apiserver.app import ApiServer
+from podward.apiserver.identity import SYSTEM
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
 from podward.simulate.virtual_loop import run
@@ -23,7 +24,7 @@ def asked(path: str, **headers: str) -> Answer:
     async def main() -> Answer:
         server = ApiServer(
             MemoryStore(), LoopClock(EPOCH), Entropy(1), admission=AdmissionChain([]),
-            node_access=None, authenticate=nobody,
+            node_access=None, authenticate=lambda scope: SYSTEM,
             extra_routes={**discovery.routes(SCHEME), **openapi.routes(SCHEME)},
         )  # fmt: skip
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from tests.apiserver.streaming_support import Command, Pipe
-from tests.apiserver.support import PODS, NoNode, nobody, pod, scope, started
+from tests.apiserver.support import PODS, NoNode, pod, scope, started
 
 from podward.admission.base import AdmissionPlugin, AdmissionRequest
 from podward.api.errors import status_error, unauthorized
+from podward.apiserver.app import Scope
+from podward.apiserver.identity import SYSTEM, Identity
 from podward.apiserver.streaming.duplex import UPGRADE
 from podward.simulate.virtual_loop import run
 
@@ -66,21 +68,19 @@ async def enter(
     """A client that asks to enter and, if it may, goes away again."""
     node = Node()
 
-    def refuse(_: Any) -> Any:
-        raise unauthorized()
+    def identify(scope: Scope) -> Identity:
+        if not known and scope["path"].endswith(way):
+            raise unauthorized()
+        return SYSTEM
 
-    call = await started(
-        node, admission=[gate] if gate else [], authenticate=nobody if known else refuse
-    )
+    call = await started(node, admission=[gate] if gate else [], authenticate=identify)
     await call("POST", PODS, pod(nodeName="n1"))
     request = scope(method, f"{PODS}/web/{way}", {}, QUERY)
-    if not known:
-        del request["extensions"]["podward.identity"]
     websocket, spdy = WAYS[way]
     if road == "websocket":
         del request["method"]
         request.update(type="websocket", subprotocols=[websocket])
-        request["extensions"]["websocket.http.response"] = {}
+        request["extensions"] = {"websocket.http.response": {}}
     elif road == "spdy":
         request["headers"] = [(b"x-stream-protocol-version", spdy.encode())]
     pipe = Pipe()
@@ -92,7 +92,7 @@ async def enter(
         return pipe
 
     if road == "spdy":
-        request["extensions"][UPGRADE] = take_over
+        request["extensions"] = {UPGRADE: take_over}
     inbox = [{"type": "websocket.connect" if road == "websocket" else "http.request"}]
     sent: list[Any] = []
 

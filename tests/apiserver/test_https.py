@@ -164,7 +164,8 @@ async def entered(
     s: Served, *, early: bool = False
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, spdy.Connection]]:
     """A connection of which the upgrade to SPDY was agreed on, and its streams are on the way."""
-    assert (await Caller(s.app)("POST", PODS, pod(nodeName="n1"))).status == 201
+    known = {"authorization": s.bearer.removeprefix("Authorization: ")}
+    assert (await Caller(s.app)("POST", PODS, pod(nodeName="n1"), headers=known)).status == 201
     tls = s.tls()
     reader, writer = await asyncio.open_connection("127.0.0.1", s.port, ssl=tls)
     path = f"{PODS}/web/exec?command=cat&stdin=true&stdout=true"

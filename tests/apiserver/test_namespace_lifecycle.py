@@ -2,12 +2,13 @@
 
 import asyncio
 
-from tests.apiserver.support import EPOCH, Caller, nobody
+from tests.apiserver.support import EPOCH, Caller
 
 from podward.admission.base import AdmissionPlugin, AdmissionRequest
 from podward.admission.chain import AdmissionChain
 from podward.api import errors
 from podward.apiserver.app import ApiServer
+from podward.apiserver.identity import SYSTEM
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
 from podward.simulate.virtual_loop import run
@@ -29,7 +30,7 @@ def test_a_namespace_that_cannot_be_emptied_holds_up_no_other_and_goes_when_it_m
         keeper = Keeper()
         server = ApiServer(
             MemoryStore(), LoopClock(EPOCH), Entropy(1), admission=AdmissionChain([keeper]),
-            node_access=None, authenticate=nobody,
+            node_access=None, authenticate=lambda scope: SYSTEM,
         )  # fmt: skip
         await server.bootstrap()
         call = Caller(server)

@@ -377,7 +377,7 @@ async def ask(path: str, **query: str) -> tuple[int, str, Node]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    request["extensions"][UPGRADE] = take_over
+    request["extensions"] = {UPGRADE: take_over}
     client = Forwarded(pipe)
     client.dial(port="8080")
     task = asyncio.create_task(call.server(request, receive, send))

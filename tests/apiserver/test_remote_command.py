@@ -181,10 +181,10 @@ async def ask(
     if kind == "websocket":
         del request["method"]
         request.update(type="websocket", subprotocols=[offered] if offered else [])
-        request["extensions"]["websocket.http.response"] = {}
+        request["extensions"] = {"websocket.http.response": {}}
     else:
         if spdy:
-            request["extensions"][UPGRADE] = take_over
+            request["extensions"] = {UPGRADE: take_over}
         if offered:
             request["headers"] = [(b"x-stream-protocol-version", offered.encode())]
     await call.server(request, receive, send)

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 from lightkube.models import core_v1
-from tests.apiserver.support import EPOCH, PODS, Caller, nobody, pod
+from tests.apiserver.support import EPOCH, PODS, Caller, pod
 
 from podward.admission.base import AdmissionPlugin, AdmissionRequest
 from podward.admission.chain import AdmissionChain
 from podward.apiserver.app import ApiServer
+from podward.apiserver.identity import SYSTEM
 from podward.apiserver.responses import warning_headers
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
@@ -58,7 +59,7 @@ async def talking(store: MemoryStore | None = None) -> tuple[Caller, Talker]:
     talker = Talker()
     server = ApiServer(
         store or MemoryStore(), LoopClock(EPOCH), Entropy(1), admission=AdmissionChain([talker]),
-        node_access=None, authenticate=nobody,
+        node_access=None, authenticate=lambda scope: SYSTEM,
     )  # fmt: skip
     await server.bootstrap()
     talker.asked.clear()

@@ -1,11 +1,11 @@
 """Which events count as the same, and who pays for them (client-go's EventCorrelator; spec/health.md 7.3)."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from podward.client.event_correlator import Correlated, EventCorrelator, EventFacts
 

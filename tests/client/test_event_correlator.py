@@ -1,6 +1,6 @@
 """client-go's correlation, as spec/health.md 7.3 has it."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from podward.client.event_correlator import (
     AGGREGATE_MESSAGES,

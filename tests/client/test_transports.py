@@ -76,7 +76,7 @@ def test_the_in_process_transport_keeps_the_contract(check: contract.Check) -> N
     run(main())
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", contract.OVER_A_NETWORK, ids=lambda check: check.__name__)
 def test_the_http_transport_keeps_the_contract(
     check: contract.Check, credentials: Credentials, tmp_path: Path
 ) -> None:

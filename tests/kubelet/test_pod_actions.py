@@ -1,9 +1,9 @@
 """One turn decided: a good Pod, one mutation, the expected record."""
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from lightkube.models import core_v1, meta_v1
 
@@ -238,7 +238,7 @@ def test_a_rule_can_begin_the_whole_pod_anew() -> None:
     assert not actions.idle
     assert pod_actions(pod, observe(exited("a", 1), instance("b")), NONE).restart_all is None
     # Of an earlier sandbox: what begins anew began anew already.
-    old = dataclasses.replace(exited("a", 42), sandbox_id="s-1")
+    old = msgspec.structs.replace(exited("a", 42), sandbox_id="s-1")
     assert pod_actions(pod, observe(old, instance("b")), NONE).restart_all is None
 
 

@@ -1,6 +1,5 @@
 """A Pod's status from what runs: a good Pod, one mutation, what is published."""
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -399,7 +398,7 @@ def test_an_init_container_killed_for_memory_waits_to_be_tried_again_though_it_e
     None
 ):
     pod = make_pod(init=[plain("i")])
-    oom = dataclasses.replace(exited("i", 0), reason="OOMKilled")
+    oom = msgspec.structs.replace(exited("i", 0), reason="OOMKilled")
     status = generate(pod, oom, waiting={"i": ("CrashLoopBackOff", "back-off")})
     (one,) = status.initContainerStatuses or []
     assert state_of(one) == "waiting:CrashLoopBackOff"

@@ -1,8 +1,10 @@
 """The words of admission."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
 
 from podward.api.scheme import Resource
 
@@ -56,8 +58,7 @@ class Rounds:
     """What the plug-in that asks remembers of the first round."""
 
 
-@dataclass(slots=True)
-class AdmissionRequest:
+class AdmissionRequest(msgspec.Struct):
     """One write on its way to the store. `object` is None for a DELETE, `old_object` for a CREATE."""
 
     operation: Operation
@@ -70,10 +71,10 @@ class AdmissionRequest:
     user: str
     groups: tuple[str, ...] = ()
     dry_run: bool = False
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
     """Plug-ins append; the client sees each once."""
-    objects: StoredObjects = field(default_factory=NoObjects)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    objects: StoredObjects = msgspec.field(default_factory=NoObjects)
+    options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """What the client sent beside the object, as a document: of a DELETE its DeleteOptions."""
     rounds: Rounds | None = None
     """None as long as no plug-in has called anybody."""

@@ -12,7 +12,9 @@ from podward.admission.base import AdmissionPlugin, AdmissionRequest
 
 class AdmissionChain:
     def __init__(self, plugins: Sequence[AdmissionPlugin] = ()) -> None:
-        self._plugins = tuple(plugins)
+        idle = AdmissionPlugin
+        self._mutating = [p for p in plugins if type(p).mutate is not idle.mutate]
+        self._validating = [p for p in plugins if type(p).validate is not idle.validate]
 
     async def mutate(self, request: AdmissionRequest) -> Any:
         await self._round(request)
@@ -22,9 +24,9 @@ class AdmissionChain:
         return request.object
 
     async def _round(self, request: AdmissionRequest) -> None:
-        for plugin in self._plugins:
+        for plugin in self._mutating:
             request.object = await plugin.mutate(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        for plugin in self._plugins:
+        for plugin in self._validating:
             await plugin.validate(request)

@@ -8,9 +8,9 @@ is put into the shape that Go's decoder would accept: null is absent, an absent 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -67,18 +67,24 @@ def decode_builtins(
     _check_kind(document, resource)
     untouched = {k: v for k, v in document.items() if base is not None and base.get(k) is v}
     changed = {k: v for k, v in document.items() if k not in untouched} if untouched else document
+    strays: list[str] = []
+    wrong: _NotText | None = None
+    shaped: dict[str, Any] = {}
+    try:
+        shaped = _go_shape(changed, resource.type, strays) | untouched
+    except _NotText as error:
+        wrong = error
     problems: list[str] = []
     if field_validation != "Ignore":
         problems = [f'duplicate field "{path}"' for path in duplicates or ()]
-        if _has_unknown(changed, resource.type):
+        if strays or wrong is not None:
             problems += [f'unknown field "{p}"' for p in _unknown(document, resource.type, "")]
     if problems and field_validation == "Strict":
         raise _cannot_be_handled(resource, f"strict decoding error: {', '.join(problems)}")
+    if wrong is not None:
+        raise _cannot_be_handled(resource, wrong.go_text(resource))
     try:
-        shaped = _go_shape(changed, resource.type) | untouched
         return msgspec.convert(shaped, resource.type), problems
-    except _NotText as error:
-        raise _cannot_be_handled(resource, error.go_text(resource)) from None
     except msgspec.ValidationError as error:
         raise _cannot_be_handled(resource, _go_type_error(error, document, resource)) from None
 
@@ -213,12 +219,16 @@ def _cannot_be_handled(resource: Resource, why: str) -> ApiStatusError:
 # ---- types
 
 
+Shape = Callable[[Any], Any]
+
+
 class _Field(msgspec.Struct, frozen=True):
     hint: Any
     struct: type[msgspec.Struct] | None
     container: Literal["", "list", "dict"]
     required_text: bool
-    quantity: bool
+    shape: Shape | None
+    """What puts a value that is no Struct into shape."""
 
 
 @cache
@@ -233,7 +243,7 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, _Field]:
             struct=inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else None,
             container=container,
             required_text=info.required and hint is str,
-            quantity=inner is str or inner is dict,  # lightkube leaves quantity maps untyped
+            shape=_shape(info.encode_name, inner),
         )
     return found
 
@@ -251,31 +261,6 @@ def _unwrapped(hint: Any) -> tuple[Literal["", "list", "dict"], Any]:
     if get_origin(hint) is dict and get_args(hint):
         return "dict", _without_none(get_args(hint)[1])
     return "", hint
-
-
-def _has_unknown(value: Any, struct: type[msgspec.Struct]) -> bool:
-    """Whether `_unknown` would find anything: most documents have nothing to find, and pay for no paths."""
-    if not isinstance(value, dict):
-        return False
-    fields = _fields(struct)
-    if not value.keys() <= fields.keys():
-        return True
-    for name in value.keys() & _structs_below(struct).keys():
-        below, known = value[name], fields[name]
-        assert known.struct is not None
-        elements: Iterable[Any] = (below,)
-        if known.container == "list":
-            elements = below if isinstance(below, list) else ()
-        elif known.container == "dict":
-            elements = below.values() if isinstance(below, dict) else ()
-        if any(_has_unknown(element, known.struct) for element in elements):
-            return True
-    return False
-
-
-@cache
-def _structs_below(struct: type[msgspec.Struct]) -> dict[str, _Field]:
-    return {name: field for name, field in _fields(struct).items() if field.struct is not None}
 
 
 def _unknown(value: Any, struct: type[msgspec.Struct], path: str) -> Iterator[str]:
@@ -350,39 +335,51 @@ def _texts_only(value: Any) -> Any:
     return {key: below or "" for key, below in value.items()}
 
 
-def _go_shape(value: Any, struct: type[msgspec.Struct]) -> Any:
-    """As Go's decoder leaves it: nulls gone, required strings there, numbers where quantities go as text."""
+def _go_shape(value: Any, struct: type[msgspec.Struct], strays: list[str]) -> Any:
+    """As Go's decoder leaves it: nulls gone, required strings there, numbers where quantities go as text.
+
+    Fields that the type does not have are left out; `strays` tells that there were some.
+    """
     if not isinstance(value, dict):
         return value
-    shapes, zeros = _shapes(struct)
+    fields = _fields(struct)
     shaped: dict[str, Any] = {}
     for name, below in value.items():
-        if below is None or name not in shapes:
+        known = fields.get(name)
+        if known is None:
+            strays.append(name)
+        elif below is None:
             continue
-        shape = shapes[name]
-        try:
-            shaped[name] = below if shape is None else shape(below)
-        except _NotText as error:
-            error.names.insert(0, name)
-            raise
-    for name, zero in zeros:
+        elif known.struct is None and known.shape is None:
+            shaped[name] = below
+        else:
+            try:
+                shaped[name] = _shaped(known, below, strays)
+            except _NotText as error:
+                error.names.insert(0, name)
+                raise
+    for name, zero in _zeros(struct):
         shaped.setdefault(name, zero)
     return shaped
 
 
-Shape = Callable[[Any], Any]
+def _shaped(field: _Field, value: Any, strays: list[str]) -> Any:
+    if field.struct is None:
+        return field.shape(value) if field.shape is not None else value
+    if field.container == "list" and isinstance(value, list):
+        return [_go_shape(element, field.struct, strays) for element in value]
+    if field.container == "dict" and isinstance(value, dict):
+        return {key: _go_shape(element, field.struct, strays) for key, element in value.items()}
+    return _go_shape(value, field.struct, strays)
 
 
 @cache
-def _shapes(
-    struct: type[msgspec.Struct],
-) -> tuple[dict[str, Shape | None], list[tuple[str, Any]]]:
-    """Of each field, what shapes its value (None: nothing); and what stands where a required one is missing."""
+def _zeros(struct: type[msgspec.Struct]) -> list[tuple[str, Any]]:
+    """What stands where a required field is missing."""
     fields = _fields(struct)
     empty = _REQUIRED_EMPTY.get(struct.__name__, {})
     zeros = [(name, "") for name, field in fields.items() if field.required_text]
-    zeros += [(name, empty[name]) for name in fields if name in empty]
-    return {name: _shape(name, field) for name, field in fields.items()}, zeros
+    return zeros + [(name, empty[name]) for name in fields if name in empty]
 
 
 _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
@@ -405,24 +402,15 @@ _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
 """Fields that the Structs require and are no strings: what Go's zero value is."""
 
 
-def _shape(name: str, field: _Field) -> Shape | None:
-    if field.struct is not None:
-        return partial(_shape_structs, field.struct, field.container)
+def _shape(name: str, inner: Any) -> Shape | None:
     if name in _TEXT_MAPS:
         return _texts_only
-    if field.quantity and name in _QUANTITY_MAPS:
-        return _number_texts
-    if field.quantity and name in _QUANTITY_FIELDS:
-        return _number_text
+    if inner is str or inner is dict:  # lightkube leaves quantity maps untyped
+        if name in _QUANTITY_MAPS:
+            return _number_texts
+        if name in _QUANTITY_FIELDS:
+            return _number_text
     return None
-
-
-def _shape_structs(struct: type[msgspec.Struct], container: str, value: Any) -> Any:
-    if container == "list" and isinstance(value, list):
-        return [_go_shape(element, struct) for element in value]
-    if container == "dict" and isinstance(value, dict):
-        return {key: _go_shape(element, struct) for key, element in value.items()}
-    return _go_shape(value, struct)
 
 
 def _number_texts(value: Any) -> Any:

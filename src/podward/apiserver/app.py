@@ -1,7 +1,7 @@
 """The API server: an ASGI application over a store.
 
-It owns no socket and no task of its own: `serving.py` puts it on the network, the in-process transport calls it
-directly, and the composition root runs its background loops.
+It owns no socket and no task of its own: `serving.py` puts it on the network, the in-process transport asks it
+without ASGI's envelope (`call`), and the composition root runs its background loops.
 """
 
 import asyncio
@@ -129,39 +129,51 @@ class ApiServer:
             else:
                 await _send(answer, send, with_body=scope["method"] != "HEAD")
 
+    async def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        identity: Any,
+    ) -> Answer:
+        """The answer to trusted code of this process; `headers` with lower-case names."""
+        lists = {name: [value] for name, value in query.items()}
+        request = Request(method, path, query, lists, headers, identity, body)
+        target = route(path, self._scheme)
+        answer: Answer
+        try:
+            answer = await self._dispatch(request, target)
+        except Exception as error:
+            answer = _refusal(error, method, path)
+        return self._counted(answer, method, target, watch=query.get("watch") == "true")
+
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        """The answer of any request, counted."""
+        """The answer of any request, counted; nothing that goes wrong gets past here."""
         target = route(scope["path"], self._scheme)
-        answer = await self._attempt(scope, receive, target)
-        watch = isinstance(answer, StreamResponse) or b"watch=true" in scope.get(
-            "query_string", b""
-        )
-        verb = "CONNECT" if _into_a_pod(target) else scope.get("method", "GET")
+        method = scope.get("method", "GET")  # a WebSocket has none of its own
+        answer: Answer
+        try:
+            body = await _read_body(receive)
+            answer = await self._dispatch(self._request(scope, body), target)
+        except Exception as error:
+            answer = _refusal(error, method, scope["path"])
+        watch = b"watch=true" in scope.get("query_string", b"")
+        return self._counted(answer, method, target, watch=watch)
+
+    def _counted(
+        self, answer: Answer, method: str, target: Target | None, *, watch: bool
+    ) -> Answer:
+        watch = watch or isinstance(answer, StreamResponse)
+        verb = "CONNECT" if _into_a_pod(target) else method
         self._requests.count(verb, target, watch, answer.status)
         return answer
 
-    async def _attempt(self, scope: Scope, receive: Receive, target: Target | None) -> Answer:
-        """Nothing that goes wrong gets past here."""
-        try:
-            body = await _read_body(receive)
-            return await self._dispatch(self._request(scope, body), target)
-        except ApiStatusError as error:
-            return error_response(error)
-        except RecursionError:
-            return error_response(errors.bad_request("the document is nested too deeply"))
-        except StoreUnavailable as error:
-            return error_response(status_error(503, "ServiceUnavailable", f"cannot store: {error}"))
-        except Exception:
-            _log.exception("cannot answer %s %s", scope.get("method", "GET"), scope["path"])
-            return error_response(
-                status_error(500, "InternalError", "Internal error occurred: see the server's log")
-            )
-
     def _request(self, scope: Scope, body: bytes) -> Request:
-        identity = ANONYMOUS if _health_check(scope["path"]) else self._identity(scope)
-        query_list = parse_qs(
-            scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True
-        )
+        identity = ANONYMOUS if _health_check(scope["path"]) else self._authenticate(scope)
+        query_text = scope.get("query_string", b"").decode("latin-1")
+        query_list = parse_qs(query_text, keep_blank_values=True) if query_text else {}
         return Request(
             method=scope.get("method", "GET"),
             path=scope["path"],
@@ -173,10 +185,6 @@ class ApiServer:
             scope=scope,
         )
 
-    def _identity(self, scope: Scope) -> Identity:
-        trusted = (scope.get("extensions") or {}).get("podward.identity")
-        return trusted if isinstance(trusted, Identity) else self._authenticate(scope)
-
     async def _dispatch(self, request: Request, target: Target | None) -> Answer:
         check = _health_check(request.path)
         if check:
@@ -186,7 +194,7 @@ class ApiServer:
             if request.method not in ("GET", "HEAD"):
                 raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
             return await extra(request)
-        if target is None or (request.scope["type"] == "websocket" and not _into_a_pod(target)):
+        if target is None or (request.scope.get("type") == "websocket" and not _into_a_pod(target)):
             raise status_error(404, "NotFound", _NOT_FOUND)
         return await self._resource(target, request)
 
@@ -260,6 +268,21 @@ class ApiServer:
                 await close()
         if not left:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _refusal(error: Exception, method: str, path: str) -> Response:
+    """What the client is told of anything that went wrong."""
+    match error:
+        case ApiStatusError():
+            return error_response(error)
+        case RecursionError():
+            return error_response(errors.bad_request("the document is nested too deeply"))
+        case StoreUnavailable():
+            return error_response(status_error(503, "ServiceUnavailable", f"cannot store: {error}"))
+    _log.error("cannot answer %s %s", method, path, exc_info=error)
+    return error_response(
+        status_error(500, "InternalError", "Internal error occurred: see the server's log")
+    )
 
 
 async def _pump(answer: StreamResponse, send: Send) -> None:
@@ -340,8 +363,8 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 def _health_check(path: str) -> str:
     """The check that `path` asks for (`/readyz`, `/readyz/ping`); empty if it is another path."""
-    check, *part = path.removeprefix("/").split("/")
-    return check if check in _HEALTH_CHECKS and len(part) <= 1 else ""
+    check, _, part = path.removeprefix("/").partition("/")
+    return check if check in _HEALTH_CHECKS and "/" not in part else ""
 
 
 def _health(check: str, request: Request) -> Response:

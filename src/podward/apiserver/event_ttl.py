@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -23,23 +24,32 @@ async def run_event_ttl(registry: Registry) -> None:
     """Sweep once a minute, until cancelled."""
     events = registry.scheme.of_plural("", "v1", "events")
     assert events is not None, "the scheme has no events"
+    written: dict[int, datetime | None] = {}
     while True:
         try:
-            await sweep(registry, events)
+            written = await sweep(registry, events, written)
         except (ApiStatusError, StoreError) as error:
             _log.warning("cannot remove old events: %s", error)
         await asyncio.sleep(_SWEEP_PERIOD)
 
 
-async def sweep(registry: Registry, events: Resource) -> None:
+async def sweep(
+    registry: Registry, events: Resource, known: Mapping[int, datetime | None]
+) -> dict[int, datetime | None]:
+    """When what is there was last written, by revision; `known` is what the sweep before came to."""
     oldest = registry.clock.now() - EVENT_TTL
+    found = {}
     listing = await registry.store.range(registry.prefix(events))
     for record in listing.records:
-        event = registry.cache.decode(record, events)
-        written = last_written(event)
+        revision = record.revision
+        written = found[revision] = (
+            known[revision]
+            if revision in known
+            else last_written(registry.cache.decode(record, events))
+        )
         if written is None or written > oldest:
             continue
-        metadata = metadata_of(event)
+        metadata = metadata_of(registry.cache.decode(record, events))
         # Only if it is still the one looked at: another occurrence renews an event.
         same = meta_v1.Preconditions(resourceVersion=metadata.resourceVersion)
         try:
@@ -53,6 +63,7 @@ async def sweep(registry: Registry, events: Resource) -> None:
         except ApiStatusError as error:
             if error.status.code not in (404, 409):
                 raise
+    return found
 
 
 def last_written(event: Any) -> datetime | None:

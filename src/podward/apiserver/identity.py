@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Identity:
     """A user as authentication found it: certificate subject (CN, O), token owner, or in-process component.
 
-    An ASGI scope carries it under `scope["extensions"]["podward.identity"]` where the caller is trusted code of
-    this very process (the in-process transport); requests from the network are authenticated by the server.
+    Trusted code of this very process (the in-process transport) says itself who it is; requests that come in
+    an ASGI scope are authenticated by the server.
     """
 
     name: str

@@ -7,7 +7,6 @@ wrote in between.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -63,8 +62,7 @@ _MODIFIED: Final = (
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
+class WriteOptions(msgspec.Struct, frozen=True):
     """What a write carries beside the object."""
 
     identity: Identity = SYSTEM
@@ -72,26 +70,42 @@ class WriteOptions:
     subresource: str = ""
     housekeeping: bool = False
     """The server's own, which nobody asked for: admission is not asked, so that no webhook can stop it."""
-    sent: Mapping[str, Any] = field(default_factory=dict)
+    sent: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """What the client said of it in so many words, as a document: admission shows it to webhooks."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
     """What the author is to be told beside the answer: added while the write is prepared."""
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An object as a write left it, and the document that now stands for it."""
+
+    object: Any
+    document: bytes | None
+    """None: nothing was written."""
+
+
 class ObjectCache:
-    """Stored documents, decoded once and shared; they are not to be changed."""
+    """Stored documents, decoded once and shared; they are not to be changed.
+
+    Of each key the last two forms: who selects from a watch asks what an object was before, too.
+    """
 
     def __init__(self, limit: int = 4096) -> None:
+        """`limit`: of keys."""
         self._limit = limit
-        self._objects: OrderedDict[tuple[str, int], Any] = OrderedDict()
+        self._forms: OrderedDict[str, dict[int, Any]] = OrderedDict()
 
     def decode(self, record: Record, resource: Resource) -> Any:
-        key = (record.key, record.revision)
-        found = self._objects.get(key)
+        forms = self._forms.get(record.key)
+        if forms is None:
+            forms = self._forms[record.key] = {}
+            if len(self._forms) > self._limit:
+                self._forms.popitem(last=False)
+        found = forms.get(record.revision)
         if found is None:
-            found = self._objects[key] = codec.decode_stored(record.value, resource)
-            if len(self._objects) > self._limit:
-                self._objects.popitem(last=False)
+            found = forms[record.revision] = codec.decode_stored(record.value, resource)
+            if len(forms) > 2:
+                del forms[min(forms)]
         return found
 
 
@@ -160,8 +174,8 @@ class Registry:
 
     async def create(
         self, resource: Resource, namespace: str, obj: Any, options: WriteOptions
-    ) -> Any:
-        """The object as stored. 404 or 403 of the namespace, 409, 422, or what admission says."""
+    ) -> Stored:
+        """404 or 403 of the namespace, 409, 422, or what admission says."""
         if resource.namespaced:
             obj = _in_namespace(obj, namespace)
             await self._require_namespace(resource, namespace, metadata_of(obj))
@@ -169,7 +183,7 @@ class Registry:
         asked = _Asked("CREATE", resource, namespace, metadata_of(obj).name or "", options)
         obj = await self._admit(asked, obj, None)
         obj = self._named(obj, resource)
-        asked = replace(asked, name=metadata_of(obj).name or "")
+        asked = msgspec.structs.replace(asked, name=metadata_of(obj).name or "")
         strategy = self.strategy(resource)
         obj = self._stamped(strategy.prepare_for_create(obj), resource)
         validate_create(obj, resource)
@@ -180,7 +194,7 @@ class Registry:
         if options.dry_run:
             if await self.store.get(key) is not None:
                 raise errors.already_exists(resource, name)
-            return obj
+            return Stored(obj, None)
         try:
             return await self._put(resource, key, obj, 0)
         except RevisionConflict:
@@ -193,7 +207,7 @@ class Registry:
         name: str,
         change: Callable[[Any, bytes], Any],
         options: WriteOptions,
-    ) -> Any:
+    ) -> Stored:
         """The object after `change(current, its document)` was stored.
 
         If `change` leaves the resourceVersion that it was given, it is tried again on what another
@@ -210,7 +224,7 @@ class Registry:
             new = _keep_identity(change(old, record.value), old, resource)
             new = await self._prepared_update(asked, new, old)
             if new == old or options.dry_run:
-                return new
+                return Stored(new, None)
             try:
                 if self.strategy(resource).is_finished(new):
                     return await self._remove(resource, key, new, record.revision)
@@ -226,11 +240,11 @@ class Registry:
         name: str,
         delete_options: meta_v1.DeleteOptions,
         options: WriteOptions,
-    ) -> tuple[Any, bool]:
+    ) -> tuple[Stored, bool]:
         """The object in its last form, and whether it is gone now."""
         key = self.key(resource, namespace, name)
         strategy = self.strategy(resource)
-        options = replace(options, sent=msgspec.to_builtins(delete_options))
+        options = msgspec.structs.replace(options, sent=msgspec.to_builtins(delete_options))
         asked = _Asked("DELETE", resource, namespace, name, options)
         told = len(options.warnings)
         for _ in range(_RETRIES):
@@ -244,7 +258,7 @@ class Registry:
             removed = isinstance(outcome, Removed)
             new = outcome.object if isinstance(outcome, Marked) else old
             if options.dry_run or (not removed and new == old):
-                return new, removed
+                return Stored(new, None), removed
             try:
                 if removed:
                     return await self._remove(resource, key, old, record.revision), True
@@ -300,17 +314,17 @@ class Registry:
             return new
         return prepare(_keep_identity(admitted, old, asked.resource), old)
 
-    async def _put(self, resource: Resource, key: str, obj: Any, expected: int) -> Any:
+    async def _put(self, resource: Resource, key: str, obj: Any, expected: int) -> Stored:
         record = await self.store.put(
             key, lambda revision: codec.encode(_at(obj, revision)), expected=expected
         )
-        return _at(obj, record.revision)
+        return Stored(_at(obj, record.revision), record.value)
 
-    async def _remove(self, resource: Resource, key: str, obj: Any, expected: int) -> Any:
+    async def _remove(self, resource: Resource, key: str, obj: Any, expected: int) -> Stored:
         record = await self.store.delete(
             key, lambda revision: codec.encode(_at(obj, revision)), expected=expected
         )
-        return _at(obj, record.revision)
+        return Stored(_at(obj, record.revision), record.value)
 
     async def _admit(self, asked: "_Asked", obj: Any, old: Any) -> Any:
         if asked.options.housekeeping:
@@ -378,8 +392,7 @@ class Registry:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     """What a client asked for, before any object was looked at."""
 
     operation: Operation

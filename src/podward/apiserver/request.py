@@ -1,14 +1,14 @@
 """An HTTP request as the handlers see it: read wholly, decoded, with its author."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from podward.apiserver.identity import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     method: str
     path: str
     query: Mapping[str, str]
@@ -19,8 +19,8 @@ class Request:
     """Lower-case names."""
     identity: Identity
     body: bytes
-    scope: Mapping[str, Any]
-    """The ASGI scope it came from."""
+    scope: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    """The ASGI scope it came from, if it came in one."""
 
     def flag(self, name: str) -> bool:
         """A boolean parameter as Kubernetes reads one: absent, `0` and `false` are false."""
@@ -28,26 +28,25 @@ class Request:
         return value is not None and value.lower() not in ("0", "false")
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    chunks: None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamResponse:
+class StreamResponse(msgspec.Struct, frozen=True):
     """A body of unknown length. `chunks` is closed (`aclose`) when the client goes away."""
 
     status: int
     chunks: AsyncIterator[bytes]
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class UpgradeResponse:
+class UpgradeResponse(msgspec.Struct, frozen=True):
     """The connection leaves HTTP: `run` answers the upgrade with ASGI's receive and send, and has the rest."""
 
     run: Callable[
@@ -58,3 +57,7 @@ class UpgradeResponse:
         Awaitable[None],
     ]
     status: int = 101
+    body: bytes = b""
+    content_type: str = ""
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    chunks: None = None

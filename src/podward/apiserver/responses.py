@@ -1,7 +1,6 @@
 """Answers: which form the client wants (`Accept`), and objects, lists and errors in that form."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,8 +20,7 @@ _WARNING_LIMIT: Final = 256
 _WARNINGS_LIMIT: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(msgspec.Struct, frozen=True):
     """What `Accept` came to."""
 
     form: Form = "object"

@@ -1,12 +1,11 @@
 """From a URL path to what it names in the REST API. Pure."""
 
-from dataclasses import dataclass
+import msgspec
 
 from podward.api.scheme import Resource, Scheme
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A collection (`name` empty), an object, or a subresource of one."""
 
     resource: Resource

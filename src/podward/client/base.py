@@ -34,8 +34,7 @@ class TransportError(Exception):
     """The server could not be reached, or went away in the middle."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     """Lower-case names."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import msgspec
+
 CACHE_SIZE = 4096
 AGGREGATE_WINDOW_SECONDS = 600.0
 AGGREGATE_MESSAGES = 10
@@ -27,10 +29,10 @@ class _Lru(Generic[K, V]):
         self._entries: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        if key in self._entries:
+        found = self._entries.get(key)
+        if found is not None:
             self._entries.move_to_end(key)
-            return self._entries[key]
-        return None
+        return found
 
     def put(self, key: K, value: V) -> None:
         self._entries[key] = value
@@ -39,8 +41,7 @@ class _Lru(Generic[K, V]):
             self._entries.popitem(last=False)
 
 
-@dataclass(frozen=True, slots=True)
-class EventFacts:
+class EventFacts(msgspec.Struct, frozen=True):
     """What tells one event from another."""
 
     component: str
@@ -62,8 +63,7 @@ class Sighting:
     count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Correlated:
+class Correlated(msgspec.Struct, frozen=True):
     """What to write: POST if `sighting.count` is 1, else PATCH."""
 
     sighting: Sighting

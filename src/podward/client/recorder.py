@@ -6,7 +6,6 @@ sighting as a new Event, a repeated one as a PATCH of its count (spec/health.md 
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,8 +25,7 @@ RETRY_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     event: core_v1.Event
     repeated: bool
 

@@ -1,5 +1,6 @@
 """Starting one container: volumes, image, environment, create, start (spec/health.md 4.3, 4.5, 4.6)."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -70,12 +71,12 @@ class ContainerStarter:
 
     # ---- places
 
-    def pod_folder(self, pod: core_v1.Pod) -> Path:
-        return self._root / "pods" / (_meta(pod).uid or "")
+    def pod_folder(self, pod: core_v1.Pod) -> str:
+        return f"{self._root}/pods/{_meta(pod).uid or ''}"
 
-    def log_folder(self, pod: core_v1.Pod) -> Path:
+    def log_folder(self, pod: core_v1.Pod) -> str:
         meta = _meta(pod)
-        return self._root / "logs" / f"{meta.namespace}_{meta.name}_{meta.uid}"
+        return f"{self._root}/logs/{meta.namespace}_{meta.name}_{meta.uid}"
 
     def remove_pod(self, pod: core_v1.Pod) -> None:
         shutil.rmtree(self.pod_folder(pod), ignore_errors=True)
@@ -88,7 +89,7 @@ class ContainerStarter:
         if pod.spec is None or not pod.spec.volumes:
             return {}
         found = await self._fetch(pod, _volume_references(pod))
-        volumes = Volumes(self.pod_folder(pod) / "volumes")
+        volumes = Volumes(Path(self.pod_folder(pod), "volumes"))
         facts = dataclasses.replace(self._facts, pod_ip=pod_ip)
         return volumes.set_up(pod, lambda kind, name: found.get((kind, name)), facts)
 
@@ -167,11 +168,11 @@ class ContainerStarter:
         )
         volumes = await self.mount_volumes(pod, pod_ip)
         mounts = container_mounts(container, volumes, env)
-        logs = self.log_folder(pod) / container.name
-        attempt = item.attempt if item.attempt is not None else next_attempt(logs)
+        logs = f"{self.log_folder(pod)}/{container.name}"
+        attempt = item.attempt if item.attempt is not None else next_attempt(Path(logs))
         message_file = self._message_file(pod, container)
         path = container.terminationMessagePath or "/dev/termination-log"
-        mounts.append(Mount(str(message_file), path))
+        mounts.append(Mount(message_file, path))
         meta = _meta(pod)
         return ContainerConfig(
             name=container.name,
@@ -182,7 +183,7 @@ class ContainerStarter:
             working_dir=container.workingDir or "",
             env=env,
             mounts=mounts,
-            log_path=str(logs / f"{attempt}.log"),
+            log_path=f"{logs}/{attempt}.log",
             memory_limit_bytes=_memory_limit(container),
             stdin=bool(container.stdin),
             tty=bool(container.tty),
@@ -195,7 +196,7 @@ class ContainerStarter:
             annotations={
                 HASH_ANNOTATION: container_hash(container),
                 RESTART_COUNT: str(attempt),
-                MESSAGE_FILE: str(message_file),
+                MESSAGE_FILE: message_file,
                 MESSAGE_PATH: path,
                 "io.kubernetes.container.terminationMessagePolicy": (
                     container.terminationMessagePolicy or "File"
@@ -203,13 +204,13 @@ class ContainerStarter:
             },
         )
 
-    def _message_file(self, pod: core_v1.Pod, container: core_v1.Container) -> Path:
-        folder = self.pod_folder(pod) / "containers" / container.name
-        path = folder / self._entropy.hex(8)
+    def _message_file(self, pod: core_v1.Pod, container: core_v1.Container) -> str:
+        folder = f"{self.pod_folder(pod)}/containers/{container.name}"
+        path = f"{folder}/{self._entropy.hex(8)}"
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
         except FileNotFoundError:
-            folder.mkdir(parents=True, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
         os.fchmod(descriptor, 0o666)  # whoever the container runs as may write
         os.close(descriptor)
@@ -237,7 +238,8 @@ class ContainerStarter:
         """Of an instance that is removed: what it left to say goes too."""
         path = status.config.annotations.get(MESSAGE_FILE)
         if path:
-            Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def _tell(
         self, pod: core_v1.Pod, item: StartContainer, type_: str, reason: str, message: str
@@ -255,10 +257,12 @@ def next_attempt(logs: Path) -> int:
 
 
 def _tail_bytes(path: str, count: int) -> str:
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(size - count, 0))
-        return file.read().decode(errors="replace")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        return os.pread(descriptor, count, max(size - count, 0)).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 def _text(found: core_v1.ConfigMap | core_v1.Secret | None) -> Mapping[str, str] | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
 from lightkube.models import core_v1
 
 from podward.kubelet.restart_policy import (
@@ -54,8 +55,7 @@ __all__ = [
 ContainerKind = Literal["init", "regular", "ephemeral"]
 
 
-@dataclass(frozen=True, slots=True)
-class KillContainer:
+class KillContainer(msgspec.Struct, frozen=True):
     """Kill one instance and nothing else; the grace is `restart_policy.requested_grace`."""
 
     container_id: str
@@ -65,8 +65,7 @@ class KillContainer:
     reason: KillReason
 
 
-@dataclass(frozen=True, slots=True)
-class StartContainer:
+class StartContainer(msgspec.Struct, frozen=True):
     """Start a new instance, unless back-off forbids it."""
 
     name: str
@@ -77,8 +76,7 @@ class StartContainer:
     """The new instance's restart count; None if no instance is known, then the log directory tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class PodActions:
+class PodActions(msgspec.Struct, frozen=True):
     """In the order to do it: kill the Pod or the listed containers, make the sandbox, start in order."""
 
     kill_pod: bool = False

@@ -8,12 +8,12 @@ before (spec/health.md 4.4). Nothing in a turn waits for the API server.
 """
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
@@ -39,7 +39,7 @@ from podward.kubelet.runtime.base import (
     SandboxConfig,
 )
 from podward.kubelet.status.conditions import RESTARTING_ALL
-from podward.kubelet.status.generate import generate_status, mark_lost
+from podward.kubelet.status.generate import generate_status, mark_lost, sources_in
 from podward.kubelet.status.manager import StatusManager
 from podward.kubelet.volumes import VolumeError
 from podward.machinery.backoff import Backoff, go_duration
@@ -113,7 +113,7 @@ class PodWorker:
     def update(self, pod: core_v1.Pod) -> None:
         """Our own words, come back as the object's status, are no news."""
         news = _wishes(self.pod) != _wishes(pod)
-        self.pod = pod
+        self.pod = pod if news else msgspec.structs.replace(pod, spec=self.pod.spec)
         if news:
             self._tools.prober.tell(self._uid)
             self._wake.set()
@@ -224,7 +224,7 @@ class PodWorker:
         tools = self._tools
         verdicts = tools.prober.verdicts(self._uid)
         ending = self._ended, self._deadline_exceeded, self.state
-        sources = self.pod, observed, verdicts, dict(self._waiting), ending
+        sources = sources_in(self.pod, verdicts), observed, dict(self._waiting), ending
         if sources == self._reported and self.state is State.SYNC:
             tools.prober.trigger_readiness(self._uid)
             return
@@ -270,7 +270,7 @@ class PodWorker:
             return known[1]
         message = self._tools.starter.termination_message(self.pod, status)
         text = ": ".join(part for part in (status.message, message) if part)
-        told = dataclasses.replace(status, message=text)
+        told = msgspec.structs.replace(status, message=text)
         self._ends[status.id] = (status, told)
         return told
 
@@ -325,7 +325,7 @@ class PodWorker:
     async def _start(self, item: StartContainer, sandbox_id: str, pod_ip: str) -> bool:
         name = item.name
         if item.attempt is None and name in self._removed:
-            item = dataclasses.replace(item, attempt=self._removed[name] + 1)
+            item = msgspec.structs.replace(item, attempt=self._removed[name] + 1)
         try:
             container_id = await self._tools.starter.start(
                 self.pod, item, sandbox_id, pod_ip=pod_ip, wanted=lambda: not self._leaving
@@ -384,10 +384,13 @@ class PodWorker:
 
     async def _prune(self, observed: PodObservation) -> None:
         """Of each container the newest dead instance is kept: back-off and `lastState` need it (4.5)."""
-        for name in sorted({c.config.name for c in observed.containers}):
-            dead = [c for c in observed.instances(name) if c.state is not ContainerState.RUNNING]
-            for old in dead[1:]:
-                await self._remove(old)
+        kept = set()
+        for one in observed.containers:
+            if one.state is ContainerState.RUNNING:
+                continue
+            if one.config.name in kept:
+                await self._remove(one)
+            kept.add(one.config.name)
 
     async def _remove(self, instance: ContainerStatus) -> None:
         await self._tools.runtime.remove_container(instance.id)

@@ -5,6 +5,7 @@ Pure. Shared by those who decide (`pod_actions`), who report (`status`) and who 
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from lightkube.models import core_v1
@@ -130,7 +131,11 @@ def init_may_retry(pod: core_v1.Pod, container: core_v1.Container, exit_code: in
 
 def container_hash(container: core_v1.Container) -> str:
     """Changes only with what makes a running container be replaced: its name and its image."""
-    text = f"{container.name}\0{container.image or ''}"
+    return _short_hash(f"{container.name}\0{container.image or ''}")
+
+
+@lru_cache
+def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -72,7 +72,7 @@ class Kubelet:
             network=network,
             status_of=self._statuses.get,
             deletion_of=self._is_deleted,
-            exec_sync=lambda container, argv, timeout: runtime.exec_sync(container, argv, timeout),
+            exec_sync=runtime.exec_sync,
             record=lambda pod, path, type_, reason, message: recorder.event(
                 pod_reference(pod, path), type_, reason, message
             ),

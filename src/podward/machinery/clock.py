@@ -39,9 +39,17 @@ class LoopClock:
     def __init__(self, epoch: datetime) -> None:
         self._epoch = epoch.timestamp()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._told: datetime | None = None
+        self._told_at = 0.0
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self._epoch + self.monotonic(), UTC)
+        at = self.monotonic()
+        if self._told is None or at != self._told_at:
+            self._told, self._told_at = self._at(at), at
+        return self._told
+
+    def _at(self, seconds: float) -> datetime:
+        return datetime.fromtimestamp(self._epoch + seconds, UTC)
 
     def monotonic(self) -> float:
         if self._loop is None:

@@ -83,23 +83,35 @@ def _merge_object(document: dict[str, Any], patch: dict[str, Any], schema: Merge
     retain = patch.get("$retainKeys")
     if retain is not None:
         result = {k: v for k, v in result.items() if k in retain}
+    orders: dict[str, Any] = {}
     for name, change in patch.items():
-        if name in ("$patch", "$retainKeys") or name.startswith("$setElementOrder/"):
+        if name.startswith("$") and _directed(result, name, change, orders):
             continue
-        if name.startswith("$deleteFromPrimitiveList/"):
-            target = name.partition("/")[2]
-            gone = change if isinstance(change, list) else []
-            result[target] = [v for v in result.get(target) or [] if v not in gone]
-        elif change is None:
+        if change is None:
             result.pop(name, None)
-        else:
+        elif isinstance(change, dict | list):
             result[name] = _merge_field(name, result.get(name), change, schema)
-    for name, order in patch.items():
-        if name.startswith("$setElementOrder/"):
-            target = name.partition("/")[2]
-            if target in result:
-                result[target] = _ordered(result[target], order, schema.merge_keys.get(target))
+        else:
+            result[name] = change
+    for name, order in orders.items():
+        if name in result:
+            result[name] = _ordered(result[name], order, schema.merge_keys.get(name))
     return result
+
+
+def _directed(result: dict[str, Any], name: str, value: Any, orders: dict[str, Any]) -> bool:
+    """Do as a directive says, or note the order that it sets; False for a field that is none."""
+    if name in ("$patch", "$retainKeys"):
+        return True
+    verb, _, field_name = name.partition("/")
+    if verb == "$setElementOrder" and name != verb:
+        orders[field_name] = value
+        return True
+    if verb == "$deleteFromPrimitiveList" and name != verb:
+        gone = value if isinstance(value, list) else []
+        result[field_name] = [v for v in result.get(field_name) or [] if v not in gone]
+        return True
+    return False
 
 
 def _merge_field(name: str, held: Any, change: Any, schema: MergeSchema) -> Any:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from podward.machinery.network import Network
 
 USER_AGENT = "kube-probe/1.36"
@@ -35,22 +37,20 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeVerdicts:
+class ProbeVerdicts(msgspec.Struct, frozen=True):
     """What the prober holds about one Pod at one moment, for the pure functions that decide from it.
 
     Verdicts belong to a container *instance*: the maps go from bare container ID (no `scheme://`) to
     SUCCESS, FAILURE or UNKNOWN. `workers` names the (container, type) pairs that are being probed.
     """
 
-    liveness: Mapping[str, Outcome] = field(default_factory=dict)
-    readiness: Mapping[str, Outcome] = field(default_factory=dict)
-    startup: Mapping[str, Outcome] = field(default_factory=dict)
+    liveness: Mapping[str, Outcome] = msgspec.field(default_factory=dict)
+    readiness: Mapping[str, Outcome] = msgspec.field(default_factory=dict)
+    startup: Mapping[str, Outcome] = msgspec.field(default_factory=dict)
     workers: frozenset[tuple[str, ProbeType]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(msgspec.Struct, frozen=True):
     outcome: Outcome
     output: str = ""
 

@@ -11,8 +11,9 @@ import posixpath
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
+
+import msgspec
 
 Kind = Literal["file", "directory", "link", "device"]
 Now = Callable[[], float]
@@ -26,8 +27,7 @@ class CannotSimulate(RuntimeError):
     """The manifest does what nobody has described, or what takes no time; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(msgspec.Struct, frozen=True):
     kind: Kind
     size: int
     mode: int
@@ -99,7 +99,7 @@ class _Folder:
 
     def __init__(self, owner: object, changed: float) -> None:
         self.owner = owner
-        """The tree that may change it; any other makes a copy first."""
+        """The mark of the tree that may change it; any other makes a copy first."""
         self.entries: dict[str, _Node] = {}
         self.mode = 0o755
         self.changed = changed
@@ -118,14 +118,16 @@ class MemoryFiles:
 
     def __init__(self, now: Now, directories: Sequence[str] = ()) -> None:
         self._now = now
-        self._root = _Folder(self, now())
+        self._mark = object()
+        """What is ours to change bears it."""
+        self._root = _Folder(self._mark, now())
         for path in directories:
             self.make_directory(path)
 
     def copy(self, now: Now) -> "MemoryFiles":
         other = MemoryFiles.__new__(MemoryFiles)
-        other._now = now
-        other._root = self._root.copy(other)
+        other._now, other._mark = now, object()
+        other._root = self._root.copy(other._mark)
         return other
 
     def _find(self, path: str) -> _Node | None:
@@ -147,8 +149,8 @@ class MemoryFiles:
                     raise _error(errno.ENOENT, path)
                 if type(node) is not _Folder:
                     raise _error(errno.ENOTDIR, path)
-                if node.owner is not self:
-                    node = folder.entries[name] = node.copy(self)
+                if node.owner is not self._mark:
+                    node = folder.entries[name] = node.copy(self._mark)
                 folder = node
         return folder
 
@@ -197,7 +199,7 @@ class MemoryFiles:
         folder, name = self._parent(path)
         node = folder.entries.get(name)
         if node is None:
-            node = folder.entries[name] = _File(self, self._now)
+            node = folder.entries[name] = _File(self._mark, self._now)
             folder.changed = node.changed
             return node
         node = self._own_file(folder, name)
@@ -213,8 +215,8 @@ class MemoryFiles:
         node = folder.entries.get(name)
         if type(node) is not _File:
             return None
-        if node.owner is not self:
-            mine = _File(self, self._now, bytes(node.data), node.mode)
+        if node.owner is not self._mark:
+            mine = _File(self._mark, self._now, bytes(node.data), node.mode)
             mine.changed = node.changed
             node = folder.entries[name] = mine
         return node
@@ -224,7 +226,7 @@ class MemoryFiles:
         if name in folder.entries or not path:
             raise _error(errno.EEXIST, path)
         folder.changed = self._now()
-        folder.entries[name] = _Folder(self, folder.changed)
+        folder.entries[name] = _Folder(self._mark, folder.changed)
 
     def make_link(self, path: str, target: str) -> None:
         folder, name = self._parent(path)
@@ -284,18 +286,18 @@ class MemoryFiles:
 class HostFiles:
     """A folder (or one file) of this machine: a volume. Times of change are kept here."""
 
-    def __init__(self, base: Path, now: Now) -> None:
+    def __init__(self, base: str, now: Now) -> None:
         self._base = base
         self._now = now
         self._made = now()
         self._changed: dict[str, float] = {}
 
-    def _at(self, path: str) -> Path:
-        return self._base / path if path else self._base
+    def _at(self, path: str) -> str:
+        return f"{self._base}/{path}" if path else self._base
 
     def stat(self, path: str) -> Stat | None:
         try:
-            found = self._at(path).stat()
+            found = os.stat(self._at(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         kind: Kind = "directory" if found.st_mode & 0o170000 == 0o040000 else "file"
@@ -308,7 +310,8 @@ class HostFiles:
         return None
 
     def read(self, path: str) -> bytes:
-        return self._at(path).read_bytes()
+        with open(self._at(path), "rb") as file:
+            return file.read()
 
     def open(self, path: str, *, append: bool) -> Handle:
         with open(self._at(path), "ab" if append else "wb"):
@@ -321,7 +324,7 @@ class HostFiles:
         self._changed[path] = self._now()
 
     def make_directory(self, path: str) -> None:
-        self._at(path).mkdir()
+        os.mkdir(self._at(path))
         self._changed[path] = self._now()
 
     def make_link(self, path: str, target: str) -> None:
@@ -331,20 +334,20 @@ class HostFiles:
 
     def remove(self, path: str) -> None:
         at = self._at(path)
-        if at.is_dir() and not at.is_symlink():
+        if os.path.isdir(at) and not os.path.islink(at):
             shutil.rmtree(at)
         else:
-            at.unlink()
+            os.unlink(at)
         self._changed.pop(path, None)
 
     def names(self, path: str) -> list[str]:
-        return sorted(entry.name for entry in self._at(path).iterdir())
+        return sorted(os.listdir(self._at(path)))
 
     def set_changed(self, path: str, moment: float) -> None:
         self._changed[path] = moment
 
     def set_mode(self, path: str, mode: int) -> None:
-        self._at(path).chmod(mode)
+        os.chmod(self._at(path), mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,8 +359,7 @@ class _HostHandle:
         self.files.append(self.path, data)
 
 
-@dataclass(frozen=True, slots=True)
-class MountPoint:
+class MountPoint(msgspec.Struct, frozen=True):
     path: str
     """Absolute, where a container sees it."""
     files: Files
@@ -503,8 +505,10 @@ class View:
 
     def _mount(self, path: str) -> tuple[MountPoint, str]:
         for mount in self._mounts:
-            if path == mount.path or path.startswith(mount.path + "/"):
-                return mount, path[len(mount.path) + 1 :]
+            if path.startswith(mount.path):
+                length = len(mount.path)
+                if path[length : length + 1] in ("", "/"):
+                    return mount, path[length + 1 :]
         return self._root, path[1:]
 
     def _writable(self, path: str, *, follow: bool = True) -> tuple[MountPoint, str]:
@@ -520,8 +524,8 @@ class _Nowhere:
 
 
 _NOWHERE = _Nowhere()
-_DEVICES = ("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/zero", "/dev/urandom",
-            "/dev/random", "/dev/full", "/dev/tty")  # fmt: skip
+_DEVICES = frozenset(("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/stdin", "/dev/zero", "/dev/urandom",
+                      "/dev/random", "/dev/full", "/dev/tty"))  # fmt: skip
 
 
 def absolute(path: str, cwd: str) -> str:

@@ -2,12 +2,13 @@
 
 import errno
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from podward.simulate.files import CannotSimulate, Handle, Stat
 
 if TYPE_CHECKING:
-    from podward.simulate.processes import Group, Process
+    from podward.simulate.processes import Process
 
 _OF_A_PROCESS = ("cmdline", "comm", "environ", "status")
 
@@ -15,12 +16,12 @@ _OF_A_PROCESS = ("cmdline", "comm", "environ", "status")
 class ProcFiles:
     """Folders named by pids; what else a real one has is not known here, and asking for it is told."""
 
-    def __init__(self, group: "Group") -> None:
-        self._group = group
+    def __init__(self, processes: "Mapping[int, Process]") -> None:
+        self._processes = processes
 
     def _process(self, name: str) -> "Process | None":
         if name.isdigit():
-            return self._group.processes.get(int(name))
+            return self._processes.get(int(name))
         if name == "self":
             raise CannotSimulate("the simulator does not know /proc/self: use /proc/$$")
         raise CannotSimulate(f"the simulator does not know /proc/{name}")
@@ -63,7 +64,7 @@ class ProcFiles:
     def names(self, path: str) -> list[str]:
         if path:
             return list(_OF_A_PROCESS)
-        return sorted(str(pid) for pid in self._group.processes)
+        return sorted(str(pid) for pid in self._processes)
 
     def open(self, path: str, *, append: bool) -> Handle:
         raise self._refused(path)

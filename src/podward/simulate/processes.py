@@ -172,14 +172,15 @@ class Group:
         now: Callable[[], datetime],
         find: Find,
     ) -> None:
-        self.files = files.with_mount(MountPoint("/proc", ProcFiles(self), read_only=True))
+        self.processes: dict[int, Process] = {}
+        proc = ProcFiles(self.processes)
+        self.files = files.with_mount(MountPoint("/proc", proc, read_only=True))
         self.find = find
         self.hostname = hostname
         self.address = address
         """The Pod's IP."""
         self.network = network
         self.now = now
-        self.processes: dict[int, Process] = {}
         self.out_of_memory = False
         """Set by what ends because its memory ran out: the container is then OOMKilled."""
         self.on_problem: Callable[[Exception], None] | None = None
@@ -403,7 +404,7 @@ class Process:
         else:
             self._running = False
             if self.exit_code is not None:
-                coroutine.close()
+                self._close()
             elif future is None:
                 asyncio.get_running_loop().call_soon(self._step)
             else:
@@ -512,18 +513,25 @@ class Process:
         if self.exit_code is not None:
             return
         self.exit_code = code
-        if self._coroutine is not None and not self._running:
-            self._coroutine.close()
+        if not self._running:
+            self._close()
         for pipe in self._held:
             pipe.writers -= 1
             if not pipe.writers:
                 pipe.end()
-        for tell in self.on_exit:
+        # Let go of what leads back here: containers come and go all day, and no collector has to look for them.
+        on_exit, self.on_exit = self.on_exit, []
+        for tell in on_exit:
             tell()
         waiters, self._waiters = self._waiters, []
         for future in waiters:
             _set(future)
         self.group.ended(self)
+
+    def _close(self) -> None:
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is not None:
+            coroutine.close()
 
     def hold(self, sink: Sink) -> None:
         """Another end of a pipe is ours until we end."""

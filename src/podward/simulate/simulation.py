@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from lightkube.models import core_v1
 
 from podward.api import codec
@@ -34,16 +35,14 @@ _WARM_UP_SECONDS = 60.0
 Change = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
-@dataclass(frozen=True, slots=True)
-class PodChange:
+class PodChange(msgspec.Struct, frozen=True):
     at: float
     """Seconds since the manifests were applied."""
     type: Change
     pod: core_v1.Pod
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     at: float
     event: core_v1.Event
 

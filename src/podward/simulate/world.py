@@ -4,11 +4,13 @@ A runtime object can be closed and another made on the same world, as a kubelet'
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+
+import msgspec
 
 from podward.kubelet.runtime.base import (
     ContainerConfig,
@@ -70,8 +72,7 @@ class Log:
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class LogSink:
+class LogSink(msgspec.Struct, frozen=True):
     log: Log
     clock: Clock
 
@@ -179,7 +180,7 @@ class World:
         """Set when `problem` is."""
         self._addresses = 1
         self.programs |= dict.fromkeys(SHELLS, interpreter.sh)
-        self._volumes: dict[Path, HostFiles] = {}
+        self._volumes: dict[str, HostFiles] = {}
 
     def trouble(self, error: Exception) -> None:
         if self.problem is None:
@@ -266,12 +267,11 @@ class World:
 
     def _volume(self, host_path: str) -> Files:
         """A volume of the kubelet's is a real folder; any other path is the simulated machine's own."""
-        path = Path(host_path)
-        if not path.exists():
+        if not os.path.exists(host_path):
             return Below(self.host_files, host_path.strip("/"))
-        if path not in self._volumes:
-            self._volumes[path] = HostFiles(path, self._now)
-        return self._volumes[path]
+        if host_path not in self._volumes:
+            self._volumes[host_path] = HostFiles(host_path, self._now)
+        return self._volumes[host_path]
 
     def start(self, container: Container, program: Program, argv: Sequence[str]) -> None:
         log = self.logs.setdefault(container.config.log_path, Log())

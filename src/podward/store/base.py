@@ -9,16 +9,16 @@ A document usually carries its own revision inside (`metadata.resourceVersion`),
 which one a write will get; so a write hands over a function from revision to bytes (`Encode`).
 """
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Literal, Protocol
+
+import msgspec
 
 Encode = Callable[[int], bytes]
 """Called once, synchronously, with the revision that the write has been given. Must not fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One document as it stands after the write numbered `revision`."""
 
     key: str
@@ -26,8 +26,7 @@ class Record:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One write, as a watch sees it.
 
     `record.value` of a DELETED change is the document's last form, stamped with the deletion's revision.
@@ -40,8 +39,7 @@ class Change:
     previous: Record | None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """Records below a prefix in key order, all as of one `revision`."""
 
     records: list[Record]
@@ -76,6 +74,23 @@ class StoreUnavailable(StoreError):
     """The write could not be made durable (disk full, database locked by another). Nothing was changed."""
 
 
+class Watch(Protocol):
+    """Committed changes below a prefix, batched, in order, without gap, until the store closes.
+
+    It begins when it is first asked, with what happened since the revision it was made for. Raises `Compacted`
+    if that is too old, or if more has gathered than is kept. A step that is cancelled loses nothing.
+    """
+
+    def __aiter__(self) -> "Watch": ...
+
+    async def __anext__(self) -> list[Change]: ...
+
+    async def until(self, when: float) -> list[Change] | None:
+        """A step that takes no longer than to `when`, in the loop's time; then it is empty. None at the end."""
+
+    async def aclose(self) -> None: ...
+
+
 class Store(Protocol):
     """Every implementation passes `tests/contracts/store.py`."""
 
@@ -108,12 +123,8 @@ class Store(Protocol):
     async def delete(self, key: str, encode: Encode, *, expected: int | None) -> Record:
         """Remove the key; the returned record is its last form. `RevisionConflict(current=None)` if absent."""
 
-    def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
-        """Committed changes with revision > `after`, batched, in order, without gap, until closed.
-
-        Registers when first iterated; history from `after` up to then is replayed. Ends quietly when the
-        store closes; raises `Compacted` if `after` is too old or the watcher's bounded queue overflowed.
-        """
+    def watch(self, prefix: str, *, after: int) -> Watch:
+        """Changes with revision > `after`."""
 
     async def close(self) -> None:
         """Finish the writes under way, end the watches, release the files. Idempotent."""

@@ -7,8 +7,9 @@ the watchers. Staged writes are committed in the order they were staged, or all 
 
 import asyncio
 import bisect
+import math
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 from podward.store.base import Change, Compacted, Encode, Listing, Record, RevisionConflict
 
@@ -20,16 +21,14 @@ WATCHER_LIMIT = 4_096
 
 
 class Watcher:
-    """A bounded queue of committed changes below one prefix."""
+    """A bounded queue of committed changes below one prefix, and what waits for the next of them."""
 
     def __init__(self, prefix: str, backlog: Iterable[Change]) -> None:
         self.prefix = prefix
         self._changes: deque[Change] = deque(backlog)
-        self._wake = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
         self._overrun_at: int | None = None
         self._closed = False
-        if self._changes:
-            self._wake.set()
 
     def offer(self, change: Change) -> None:
         if self._overrun_at is not None:
@@ -39,22 +38,32 @@ class Watcher:
             self._changes.clear()
         else:
             self._changes.append(change)
-        self._wake.set()
+        self.wake()
 
     def close(self) -> None:
         self._closed = True
-        self._wake.set()
+        self.wake()
 
-    async def next_batch(self) -> list[Change]:
-        """All that has gathered; empty when the store closed."""
-        await self._wake.wait()
-        self._wake.clear()
+    def wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def wait(self) -> None:
+        """Until something comes, or `wake`. One waiter at a time."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+
+    def take(self) -> list[Change] | None:
+        """All that has gathered; empty once the store is closed, None if there is nothing to tell."""
         if self._overrun_at is not None:
             raise Compacted(self._overrun_at, self._overrun_at + WATCHER_LIMIT)
+        if not self._changes:
+            return [] if self._closed else None
         batch = list(self._changes)
         self._changes.clear()
-        if self._closed:
-            self._wake.set()
         return batch
 
 
@@ -125,7 +134,11 @@ class Index:
                 state[change.record.key] = change.previous
         return [state[key] for key in sorted(state) if key > after]
 
-    async def watch(self, prefix: str, after: int) -> AsyncIterator[list[Change]]:
+    def watch(self, prefix: str, after: int) -> "IndexWatch":
+        return IndexWatch(self, prefix, after)
+
+    def register(self, prefix: str, after: int) -> Watcher:
+        """Somebody watches from now on; what happened since `after` is told first."""
         if after < self._floor:
             raise Compacted(after, self._floor)
         backlog = [
@@ -135,11 +148,10 @@ class Index:
         ]
         watcher = Watcher(prefix, backlog)
         self._watchers[watcher] = None
-        try:
-            while batch := await watcher.next_batch():
-                yield batch
-        finally:
-            self._watchers.pop(watcher, None)
+        return watcher
+
+    def unregister(self, watcher: Watcher) -> None:
+        self._watchers.pop(watcher, None)
 
     def close_watchers(self) -> None:
         for watcher in self._watchers:
@@ -207,3 +219,78 @@ def _collection(key: str) -> str:
     group = key.find("/", 1) + 1
     plural = key.find("/", group) + 1
     return key[: key.find("/", plural) + 1]
+
+
+class IndexWatch:
+    """`store.base.Watch` of an `Index`."""
+
+    def __init__(self, index: Index, prefix: str, after: int) -> None:
+        self._index = index
+        self._prefix = prefix
+        self._after = after
+        self._watcher: Watcher | None = None
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+        """Kept from step to step: mostly many of them end before one time."""
+        self._rung: float | None = None
+        """The time that the timer has told of."""
+
+    def __aiter__(self) -> "IndexWatch":
+        return self
+
+    async def __anext__(self) -> list[Change]:
+        batch = await self._next(None)
+        if not batch:
+            raise StopAsyncIteration
+        return batch
+
+    async def until(self, when: float) -> list[Change] | None:
+        return await self._next(when if when < math.inf else None)
+
+    async def _next(self, when: float | None) -> list[Change] | None:
+        if self._over:
+            return None
+        try:
+            if self._watcher is None:
+                self._watcher = self._index.register(self._prefix, self._after)
+            while (batch := self._watcher.take()) is None:
+                if when is not None and self._is_late(when):
+                    return []
+                await self._watcher.wait()
+        except Compacted:
+            self._leave()
+            raise
+        if not batch:
+            self._leave()
+            return None
+        return batch
+
+    def _is_late(self, when: float) -> bool:
+        """Whether it is `when`; if not, the waiting ends then."""
+        loop = asyncio.get_running_loop()
+        if self._rung == when or loop.time() >= when:
+            return True
+        if self._timer is None or self._timer.when() != when:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(when, self._ring, when)
+        return False
+
+    def _ring(self, when: float) -> None:
+        self._rung = when
+        if self._watcher is not None:
+            self._watcher.wake()
+
+    async def aclose(self) -> None:
+        self._leave()
+
+    def __del__(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._index.unregister(self._watcher)
+            self._watcher = None

@@ -1,8 +1,6 @@
 """The store that forgets: for simulations and tests. Its writes are durable as long as it lives."""
 
-from collections.abc import AsyncIterator
-
-from podward.store.base import Change, Encode, Listing, Record
+from podward.store.base import Encode, Listing, Record, Watch
 from podward.store.index import Index
 
 
@@ -35,7 +33,7 @@ class MemoryStore:
         self._index.commit(change)
         return change.record
 
-    def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
+    def watch(self, prefix: str, *, after: int) -> Watch:
         return self._index.watch(prefix, after)
 
     async def close(self) -> None:

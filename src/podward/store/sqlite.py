@@ -9,7 +9,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from podward.store.base import (
     RevisionConflict,
     StoreError,
     StoreUnavailable,
+    Watch,
 )
 from podward.store.index import HISTORY_LIMIT, Index
 
@@ -89,7 +90,7 @@ class SqliteStore:
     async def delete(self, key: str, encode: Encode, *, expected: int | None) -> Record:
         return await self._commit(lambda: self._index.stage_delete(key, encode, expected))
 
-    def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
+    def watch(self, prefix: str, *, after: int) -> Watch:
         return self._index.watch(prefix, after)
 
     async def close(self) -> None:

@@ -41,6 +41,7 @@ class Ladder:
         """A start was decided; how many seconds too early, 0 if the ladder permits it.
 
         `killed`: the instance before was the kubelet's to kill, so it may have looked before that one ended.
+        After a gap it may have seen no end at all.
         """
         self.attempts.append(attempt)
         if not self.exits:
@@ -49,8 +50,8 @@ class Ladder:
         seen: set[float | None] = {self.exits[-1]}
         if killed:
             seen.add(self.exits[-2] if len(self.exits) > 1 else None)
-            if recent[-1] - recent[0] >= len(recent):
-                seen.add(None)
+        if recent[-1] - recent[0] >= len(recent):
+            seen.add(None)
         after: set[State] = set()
         early = LIMIT
         for state in self.states:

@@ -68,7 +68,7 @@ def creation_errors(obj: Any, resource: Resource) -> list[FieldError]:
 
 def validate_update(new: Any, old: Any, resource: Resource) -> None:
     """Raises 422 for what is wrong in `new`, or may not be changed from `old`."""
-    found = _metadata_errors(new, resource)
+    found = _new_metadata_errors(new, old, resource)
     rules = _UPDATE_RULES.get(type(new))
     if rules is not None:
         found += rules(new, old)
@@ -77,13 +77,18 @@ def validate_update(new: Any, old: Any, resource: Resource) -> None:
 
 def validate_status_update(new: Any, old: Any, resource: Resource) -> None:
     """A status is the word of a component that knows; only the metadata around it is checked."""
-    _raise(resource, new, _metadata_errors(new, resource))
+    _raise(resource, new, _new_metadata_errors(new, old, resource))
 
 
 def _metadata_errors(obj: Any, resource: Resource) -> list[FieldError]:
     return metadata_errors(
         obj.metadata, namespaced=resource.namespaced, label_name=resource.kind == "Namespace"
     )
+
+
+def _new_metadata_errors(new: Any, old: Any, resource: Resource) -> list[FieldError]:
+    """What was found good when it was stored is not looked at again."""
+    return [] if new.metadata == old.metadata else _metadata_errors(new, resource)
 
 
 def _raise(resource: Resource, obj: Any, errors: list[FieldError]) -> None:

@@ -1,6 +1,5 @@
 """DELETE of one object or of a collection."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -21,12 +20,13 @@ from podward.apiserver.strategy import metadata_of
 async def delete(registry: Registry, target: Target, request: Request) -> Response:
     wanted = negotiate(request)
     options, write = _delete_options(request)
-    obj, gone = await registry.delete(
+    last, gone = await registry.delete(
         target.resource, target.namespace, target.name, options, write
     )
     if gone and not registry.strategy(target.resource).returns_deleted:
-        return json_or_yaml(_success(target.resource, obj), wanted, warnings=write.warnings)
-    return render_object(registry, target.resource, obj, wanted, warnings=write.warnings)
+        success = _success(target.resource, last.object)
+        return json_or_yaml(success, wanted, warnings=write.warnings)
+    return render_object(registry, target.resource, last, wanted, warnings=write.warnings)
 
 
 async def delete_collection(registry: Registry, target: Target, request: Request) -> Response:
@@ -49,7 +49,7 @@ async def delete_collection(registry: Registry, target: Target, request: Request
             if error.status.code != 404:  # somebody else was faster
                 raise
             continue
-        deleted.append(codec.encode(last))
+        deleted.append(last.document or codec.encode(last.object))
     row = target.resource
     body = list_json(
         row.kind, row.api_version, {"resourceVersion": str(registry.store.revision)}, deleted
@@ -77,7 +77,7 @@ def _delete_options(request: Request) -> tuple[meta_v1.DeleteOptions, WriteOptio
         options = msgspec.structs.replace(options, gracePeriodSeconds=grace)
     write = write_options(request)
     if options.dryRun:
-        write = replace(write, dry_run="All" in options.dryRun or write.dry_run)
+        write = msgspec.structs.replace(write, dry_run="All" in options.dryRun or write.dry_run)
     return options, write
 
 

@@ -1,7 +1,7 @@
 """GET of one object."""
 
 from podward.apiserver.handlers.render import render_object
-from podward.apiserver.registry import Registry
+from podward.apiserver.registry import Registry, Stored
 from podward.apiserver.request import Request, Response
 from podward.apiserver.responses import json_or_yaml, negotiate
 from podward.apiserver.router import Target
@@ -13,4 +13,4 @@ async def get(registry: Registry, target: Target, request: Request) -> Response:
     if wanted.form == "object":
         return json_or_yaml(record.value, wanted)
     obj = registry.cache.decode(record, target.resource)
-    return render_object(registry, target.resource, obj, wanted)
+    return render_object(registry, target.resource, Stored(obj, record.value), wanted)

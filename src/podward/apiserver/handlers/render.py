@@ -6,7 +6,7 @@ from typing import Any
 from podward.api import codec
 from podward.api.scheme import Resource
 from podward.apiserver.printers.table import partial, table_of
-from podward.apiserver.registry import Registry
+from podward.apiserver.registry import Registry, Stored
 from podward.apiserver.request import Response
 from podward.apiserver.responses import Negotiated, json_or_yaml
 from podward.apiserver.strategy import metadata_of
@@ -15,12 +15,13 @@ from podward.apiserver.strategy import metadata_of
 def render_object(
     registry: Registry,
     resource: Resource,
-    obj: Any,
+    stored: Stored,
     wanted: Negotiated,
     *,
     status: int = 200,
     warnings: Sequence[str] = (),
 ) -> Response:
+    obj = stored.object
     if wanted.form == "table":
         value: Any = table_of(
             resource,
@@ -33,5 +34,5 @@ def render_object(
     elif wanted.form == "partial":
         value = partial(obj, wanted.version)
     else:
-        value = codec.encode(obj)
+        value = stored.document or codec.encode(obj)
     return json_or_yaml(value, wanted, status=status, warnings=warnings)

@@ -1,6 +1,7 @@
 """GET with `watch=true`: changes of a collection as they happen, one JSON document a line."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -187,42 +188,31 @@ async def _batches(
 ) -> AsyncGenerator[list[Change] | int, None]:
     """What the store reports, and in between, whenever a bookmark is due, the revision reached."""
     loop = asyncio.get_running_loop()
-    ends = loop.time() + plan.timeout if plan.timeout is not None else float("inf")
-    due = loop.time() + BOOKMARK_PERIOD if plan.bookmarks else float("inf")
+    ends = loop.time() + plan.timeout if plan.timeout is not None else math.inf
+    due = loop.time() + BOOKMARK_PERIOD if plan.bookmarks else math.inf
     reached: int | None = None
-    changes = aiter(registry.store.watch(prefix, after=after))
-    pending = loop.create_task(_next(changes))
+    changes = registry.store.watch(prefix, after=after)
     try:
         while True:
-            wait = min(ends, due) - loop.time() if reached is None else _SETTLING
-            await asyncio.wait({pending}, timeout=None if wait == float("inf") else max(wait, 0))
-            if pending.done():
-                batch = pending.result()
-                if batch is None:
-                    return
-                pending = loop.create_task(_next(changes))
-                if batch:
-                    yield batch
+            until = min(ends, due) if reached is None else loop.time() + _SETTLING
+            batch = await changes.until(until)
+            if batch is None:
+                return
+            # A loop's timers may come early by a rounding: what was waited for has come all the same.
+            now = loop.time() if batch else max(loop.time(), until)
+            if batch:
+                yield batch
             elif reached is not None:
                 yield reached
                 reached = None
-            elif loop.time() >= ends:
+            elif now >= ends:
                 return
-            if loop.time() >= due:
+            if now >= due:
                 # What was committed up to now may still be on its way here: it goes out first.
                 due = loop.time() + BOOKMARK_PERIOD
                 reached = registry.store.revision
     finally:
-        # An iterator cannot be closed while it is running: first its step, then itself.
-        pending.cancel()
-        await asyncio.wait({pending})
-        close = getattr(changes, "aclose", None)
-        if close is not None:
-            await close()
-
-
-async def _next(changes: AsyncIterator[list[Change]]) -> list[Change] | None:
-    return await anext(changes, None)
+        await changes.aclose()
 
 
 def _line(kind: str, document: bytes) -> bytes:

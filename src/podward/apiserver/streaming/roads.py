@@ -47,7 +47,7 @@ class Road:
 
 def choose(scope: Mapping[str, Any], served: Protocols) -> Road:
     """The road that the request asks for; what cannot be agreed on is an `ApiStatusError`."""
-    if scope["type"] == "websocket":
+    if scope.get("type") == "websocket":
         offered = list(scope.get("subprotocols") or ())
         for name in served.websocket:
             if name in offered:

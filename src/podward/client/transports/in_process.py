@@ -1,38 +1,49 @@
-"""Calls the API server's ASGI application directly: the same code path as a socket's, without one.
-
-httpx's transport for this collects a body before it hands it over and so cannot carry a watch; this one
-hands over every line as it is sent.
+"""Asks the API server of this very process: the handlers that kubectl's requests get to, without a socket and
+without the envelope of HTTP.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
-from urllib.parse import quote, urlencode
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any, Protocol
 
 import msgspec
 from lightkube.models.meta_v1 import Status
 
 from podward.client.base import ApiError, Response, TransportError
 
-Message = MutableMapping[str, Any]
-Application = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[Message]],
-        Callable[[Message], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
 
-_QUEUE_LIMIT = 64
-"""Messages a stream may run ahead of its reader; then the server waits, as it would for a socket."""
+class Answer(Protocol):
+    @property
+    def status(self) -> int: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes:
+        """Empty if it comes in chunks."""
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes] | None: ...
+
+
+class Server(Protocol):
+    async def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        identity: Any,
+    ) -> Answer: ...
 
 
 class InProcessTransport:
     """`identity` is who the requests come from; the server trusts it, for it is this process's own code."""
 
-    def __init__(self, app: Application, identity: object) -> None:
-        self._app = app
+    def __init__(self, server: Server, identity: object) -> None:
+        self._server = server
         self._identity = identity
 
     async def request(
@@ -44,90 +55,59 @@ class InProcessTransport:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> Response:
-        exchange = _Exchange(body, limit=0)
-        await exchange.run(self._app, self._scope(method, path, query, headers))
-        chunks = []
-        while (message := exchange.sent.get_nowait()) is not None:
-            chunks.append(message)
-        return Response(exchange.status, exchange.headers, b"".join(chunks))
+        answer = await self._call(method, path, query, headers, body)
+        sent = {"content-type": answer.content_type, **answer.headers}
+        return Response(answer.status, sent, await _whole(answer))
 
     async def stream(
         self, path: str, *, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[bytes]:
-        exchange = _Exchange(b"", limit=_QUEUE_LIMIT)
-        task = asyncio.create_task(exchange.run(self._app, self._scope("GET", path, query, None)))
-        try:
-            pending = b""
-            while (chunk := await exchange.sent.get()) is not None:
-                pending += chunk
-                if exchange.status != 200:
-                    continue
-                *lines, pending = pending.split(b"\n")
+        answer = await self._call("GET", path, query, None, b"")
+        if answer.status != 200:
+            raise _refusal(answer.status, await _whole(answer))
+        pending = b""
+        async with aclosing(_chunks(answer)) as chunks:
+            async for chunk in chunks:
+                *lines, pending = (pending + chunk).split(b"\n")
                 for line in lines:
                     yield line
-            if exchange.status != 200:
-                raise _refusal(exchange.status, pending)
-            await task
-        finally:
-            exchange.disconnected.set()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
-    def _scope(
+    async def _call(
         self,
         method: str,
         path: str,
         query: Mapping[str, str] | None,
         headers: Mapping[str, str] | None,
-    ) -> MutableMapping[str, Any]:
-        sent = {"host": "in-process", "accept": "application/json", **(headers or {})}
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "https",
-            "path": path,
-            "raw_path": quote(path).encode(),
-            "query_string": urlencode(query or {}).encode(),
-            "headers": [(k.lower().encode(), v.encode()) for k, v in sent.items()],
-            "extensions": {"podward.identity": self._identity},
-        }
-
-
-class _Exchange:
-    """One request and what was answered; `sent` holds the body's chunks and None at their end."""
-
-    def __init__(self, body: bytes, limit: int) -> None:
-        self._body: bytes | None = body
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.sent: asyncio.Queue[bytes | None] = asyncio.Queue(limit)
-        self.disconnected = asyncio.Event()
-
-    async def run(self, app: Application, scope: MutableMapping[str, Any]) -> None:
+        body: bytes,
+    ) -> Answer:
         try:
-            await app(scope, self._receive, self._send)
+            return await self._server.call(
+                method, path, query or {}, headers or {}, body, self._identity
+            )
         except Exception as error:
             raise TransportError(f"the API server failed: {error!r}") from error
-        finally:
-            # A reader that left neither reads this mark nor makes room for it.
-            if not self.disconnected.is_set():
-                await self.sent.put(None)
 
-    async def _receive(self) -> Message:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self.disconnected.wait()
-        return {"type": "http.disconnect"}
 
-    async def _send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
-        elif chunk := message.get("body", b""):
-            await self.sent.put(chunk)
+async def _whole(answer: Answer) -> bytes:
+    if answer.chunks is None:
+        return answer.body
+    return b"".join([chunk async for chunk in _chunks(answer)])
+
+
+async def _chunks(answer: Answer) -> AsyncGenerator[bytes, None]:
+    """The body as it comes; `TransportError` if it breaks off. It is closed when its reader leaves."""
+    if answer.chunks is None:
+        yield answer.body
+        return
+    try:
+        async for chunk in answer.chunks:
+            yield chunk
+    except Exception as error:
+        raise TransportError(f"the API server failed: {error!r}") from error
+    finally:
+        close = getattr(answer.chunks, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def _refusal(code: int, body: bytes) -> ApiError | TransportError:

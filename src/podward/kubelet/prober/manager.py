@@ -101,6 +101,8 @@ class _Pod:
     workers: dict[_Key, _Worker] = field(default_factory=dict)
     finished: set[_Key] = field(default_factory=set)
     results: Results = field(default_factory=Results)
+    told: ProbeVerdicts | None = None
+    """What is told of it, until something changes."""
 
 
 class ProberManager:
@@ -167,6 +169,7 @@ class ProberManager:
             subject = ProbeSubject(pod, container, type, probe)
             worker = _Worker(subject, field_path(pod, container.name))
             held.workers[key] = worker
+            held.told = None
             name = f"probe {type} {uid} {container.name}"
             worker.task = asyncio.create_task(self._run(uid, held, key, worker), name=name)
 
@@ -202,13 +205,15 @@ class ProberManager:
         held = self._pods.get(pod_uid)
         if held is None:
             return ProbeVerdicts()
-        verdicts = held.results.verdicts
-        return ProbeVerdicts(
-            liveness=dict(verdicts[ProbeType.LIVENESS]),
-            readiness=dict(verdicts[ProbeType.READINESS]),
-            startup=dict(verdicts[ProbeType.STARTUP]),
-            workers=frozenset(held.workers),
-        )
+        if held.told is None:
+            verdicts = held.results.verdicts
+            held.told = ProbeVerdicts(
+                liveness=dict(verdicts[ProbeType.LIVENESS]),
+                readiness=dict(verdicts[ProbeType.READINESS]),
+                startup=dict(verdicts[ProbeType.STARTUP]),
+                workers=frozenset(held.workers),
+            )
+        return held.told
 
     def streaks(self, pod_uid: str) -> list[ProbeStreak]:
         """How each probe of a Pod stands, for people to look at."""
@@ -279,12 +284,15 @@ class ProberManager:
         type = worker.subject.type
         if step.forget:
             held.results.forget(type, step.forget)
+            held.told = None
         for verdict in step.verdicts:
             if held.results.set(type, step.state.container_id, verdict):
+                held.told = None
                 self._on_result(uid, type, step.state.container_id, verdict)
         return step
 
     def _stop(self, held: _Pod, key: _Key, worker: _Worker, cancel: bool = True) -> None:
+        held.told = None
         held.workers.pop(key, None)
         held.results.forget(worker.subject.type, worker.state.container_id)
         if cancel and worker.task is not None:
@@ -299,7 +307,7 @@ class ProberManager:
         if worker.target is None or worker.target_of != target_of:
             worker.target, worker.target_of = self._target(worker, status), target_of
         target = worker.target
-        error = ProbeError("no attempt was made")
+        error: ProbeError | None = None
         for _ in range(MAX_TRIES):
             try:
                 result = await self._once(worker.subject.probe, target)
@@ -311,6 +319,7 @@ class ProberManager:
                 error = ProbeError(f"{type(raised).__name__}: {raised}")
                 continue
             return self._classify(worker, result)
+        assert error is not None, "every try ended in an answer or an error"
         self._warn(
             worker,
             "Unhealthy",

@@ -8,11 +8,13 @@ The streak (`last_result`, `result_run`) is deliberately not reset when a new in
 worker goes on hold: a container that failed twice and then crashed by itself is on its last chance.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+import msgspec
 from lightkube.models import core_v1
+from msgspec.structs import replace
 
 from podward.kubelet.prober.results import INITIAL
 from podward.kubelet.restart_policy import TERMINAL_PHASES, restarts_after_exit
@@ -32,8 +34,7 @@ class ProbeSubject:
     probe: core_v1.Probe
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerState:
+class WorkerState(msgspec.Struct, frozen=True):
     container_id: str = ""
     """Bare; the instance that is being judged."""
     last_result: Outcome | None = None
@@ -42,8 +43,7 @@ class WorkerState:
     """A conclusive answer was given; nothing more is asked of this instance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """What the kubelet knows when the worker wakes."""
 
     status: core_v1.PodStatus | None
@@ -61,8 +61,7 @@ class Next(Enum):
     EXIT = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     state: WorkerState
     next: Next
     verdicts: tuple[Outcome, ...] = ()
@@ -150,5 +149,8 @@ def _next(
 
 
 def find_status(status: core_v1.PodStatus, name: str) -> core_v1.ContainerStatus | None:
-    everywhere = (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))
-    return next((container for container in everywhere if container.name == name), None)
+    for statuses in (status.containerStatuses, status.initContainerStatuses):
+        for container in statuses or ():
+            if container.name == name:
+                return container
+    return None

@@ -10,10 +10,12 @@ finds how they ended.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 
 class RuntimeFailure(Exception):
@@ -48,20 +50,18 @@ class SandboxState(StrEnum):
     NOT_READY = "not-ready"
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxConfig:
+class SandboxConfig(msgspec.Struct, frozen=True):
     pod_name: str
     pod_namespace: str
     pod_uid: str
     attempt: int = 0
     hostname: str = ""
     log_directory: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxStatus:
+class SandboxStatus(msgspec.Struct, frozen=True):
     id: str
     config: SandboxConfig
     state: SandboxState
@@ -71,15 +71,13 @@ class SandboxStatus:
     """Its network is the machine's own: what listens on its loopback is found on ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True):
     host_path: str
     container_path: str
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerConfig:
+class ContainerConfig(msgspec.Struct, frozen=True):
     """One instance of a container: everything resolved, nothing left to expand."""
 
     name: str
@@ -91,7 +89,7 @@ class ContainerConfig:
     args: Sequence[str] = ()
     """Replaces the image's arguments if not empty."""
     working_dir: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
     mounts: Sequence[Mount] = ()
     log_path: str = ""
     """Absolute; the file that receives stdout and stderr."""
@@ -99,12 +97,11 @@ class ContainerConfig:
     """0 for none."""
     stdin: bool = False
     tty: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerStatus:
+class ContainerStatus(msgspec.Struct, frozen=True):
     id: str
     """Without the runtime's scheme."""
     sandbox_id: str
@@ -121,8 +118,7 @@ class ContainerStatus:
     image_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageStatus:
+class ImageStatus(msgspec.Struct, frozen=True):
     image: str
     """As the status shows it, e.g. `docker.io/library/busybox:latest`."""
     image_id: str
@@ -130,15 +126,13 @@ class ImageStatus:
     """Not empty if the image is not what its name says, e.g. that it stands for the host's filesystem."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecResult:
+class ExecResult(msgspec.Struct, frozen=True):
     exit_code: int
     stdout: bytes
     stderr: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PodObservation:
+class PodObservation(msgspec.Struct, frozen=True):
     """All that the runtime holds of one Pod, newest first: what one turn of its worker starts from."""
 
     sandboxes: tuple[SandboxStatus, ...] = ()
@@ -159,8 +153,7 @@ class ContainerEventType(StrEnum):
     SANDBOX_CHANGED = "PodSandboxChanged"
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerEvent:
+class ContainerEvent(msgspec.Struct, frozen=True):
     """Something happened to the Pod; the kubelet looks again, it does not trust the event's details."""
 
     pod_uid: str

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from lightkube.models import core_v1
 
 from podward.kubelet.restart_policy import (
@@ -12,6 +13,7 @@ from podward.kubelet.restart_policy import (
     is_sidecar,
     regular_containers,
 )
+from podward.machinery.clock import whole_seconds
 
 OWNED = (
     "AllContainersRestarting",
@@ -134,8 +136,7 @@ class _InitCount:
 # ----------------------------------------------------------------------------------------- conditions
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What a condition says, before it is compared with what it said last."""
 
     true: bool
@@ -254,6 +255,7 @@ def conditions(
     """Foreign ones untouched, then ours; a transition time moves only when the status does."""
     generation = pod.metadata.generation if pod.metadata else None
     before = {condition.type: condition for condition in previous}
+    moment = whole_seconds(now)
     written = list(foreign)
     for name in OWNED:
         if name not in found:
@@ -267,7 +269,7 @@ def conditions(
                 status=status,
                 reason=finding.reason,
                 message=finding.message,
-                lastTransitionTime=(kept or now).replace(microsecond=0),
+                lastTransitionTime=kept or moment,
                 observedGeneration=generation,
             )
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from lightkube.models import core_v1
+from lightkube.models import core_v1, meta_v1
 
 from podward.kubelet.restart_policy import (
     TERMINAL_PHASES,
@@ -93,6 +93,13 @@ def generate_status(
     return _with_conditions(pod, status, now, sandbox_ready=ready, phase=wanted)
 
 
+def sources_in(pod: core_v1.Pod, verdicts: ProbeVerdicts) -> object:
+    """All that `generate_status` looks at: not what it said itself, come back with the Pod, and no liveness."""
+    meta = pod.metadata or meta_v1.ObjectMeta()
+    of_pod = pod.spec, meta.generation, meta.deletionTimestamp, foreign_conditions(pod)
+    return of_pod, verdicts.startup, verdicts.readiness, verdicts.workers
+
+
 def _container_statuses(
     pod: core_v1.Pod,
     observed: PodObservation,
@@ -162,9 +169,10 @@ def reopens(pod: core_v1.Pod, old: core_v1.PodStatus, new: core_v1.PodStatus) ->
 
     The kubelet's own guard (spec/health.md 5.3): whoever saw a `Never` container end relies on it.
     """
+    known = _by_name(old)
     after = {one.name: one for one in new.containerStatuses or ()}
     for container in regular_containers(pod):
-        before = _by_name(old).get(container.name)
+        before = known.get(container.name)
         ended = before.state.terminated if before is not None and before.state else None
         if ended is None or before is None or restarts_after_exit(pod, container, ended.exitCode):
             continue

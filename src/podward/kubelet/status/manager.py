@@ -163,13 +163,19 @@ def _story(status: core_v1.PodStatus) -> object:
 
 def _difference(old: core_v1.PodStatus | None, new: core_v1.PodStatus) -> dict[str, object]:
     """A strategic merge patch from `old` to `new`, field by field; a field that is gone becomes null."""
-    before = msgspec.to_builtins(old, builtin_types=(datetime,)) if old is not None else {}
-    after = msgspec.to_builtins(new, builtin_types=(datetime,))
-    patch = {name: value for name, value in after.items() if before.get(name) != value}
-    patch |= {name: None for name in before if name not in after}
+    old = old if old is not None else core_v1.PodStatus()
+    patch: dict[str, object] = {}
+    for name in new.__struct_fields__:
+        value = getattr(new, name)
+        if value != getattr(old, name):
+            patch[name] = _plain(value)
     if "conditions" in patch:
-        patch |= _conditions_patch(before.get("conditions", ()), after.get("conditions", ()))
+        patch |= _conditions_patch(_plain(old.conditions or ()), _plain(new.conditions or ()))
     return patch
+
+
+def _plain(value: object) -> Any:
+    return msgspec.to_builtins(value, builtin_types=(datetime,))
 
 
 def _conditions_patch(before: Sequence[Any], after: Sequence[Any]) -> dict[str, object]:

@@ -186,20 +186,21 @@ def _special(process: Process, name: str) -> Pipe | None:
 async def inputs(
     process: Process, names: list[str], verb: str = "can't open '{}': {}"
 ) -> AsyncIterator[tuple[str, bytes | None]]:
-    """(name, contents) of each file, `-` or none being standard input.
-
-    The contents are None if it cannot be read, which has then been told.
-    """
+    """(name, contents) of each file, `-` or none being standard input."""
     for name in names or ["-"]:
-        pipe = _special(process, name)
-        if pipe is not None:
-            yield name, await pipe.read_all()
-            continue
-        try:
-            yield name, process.files.read(absolute(name, process.cwd))
-        except OSError as error:
-            process.complain(f"{process.name}: {verb.format(name, error.strerror)}")
-            yield name, None
+        yield name, await contents(process, name, verb)
+
+
+async def contents(process: Process, name: str, verb: str = "can't open '{}': {}") -> bytes | None:
+    """Of one file, `-` being standard input; None if it cannot be read, which has then been told."""
+    pipe = _special(process, name)
+    if pipe is not None:
+        return await pipe.read_all()
+    try:
+        return process.files.read(absolute(name, process.cwd))
+    except OSError as error:
+        process.complain(f"{process.name}: {verb.format(name, error.strerror)}")
+        return None
 
 
 def lines_of(data: bytes) -> list[bytes]:
@@ -213,12 +214,13 @@ def lines_of(data: bytes) -> list[bytes]:
 async def cat(process: Process) -> int:
     """Shows what it can; 1 if something could not be read."""
     chosen = options.read(process, "neuvtAETs")
-    if set(chosen) - set("neu"):
+    if not chosen.keys() <= {"n", "e", "u"}:
         raise options.unknown(process, "-" + "".join(chosen))
     code, number = 0, 0
+    by_line = "n" in chosen or "e" in chosen
     for name in chosen.names or ["-"]:
         pipe = _special(process, name)
-        if pipe is not None and not set(chosen) & set("ne"):
+        if pipe is not None and not by_line:
             while data := await pipe.read():
                 endless = isinstance(pipe, Endless)
                 process.group.count_step(lambda: " ".join(process.argv), 100 if endless else 1)
@@ -226,12 +228,12 @@ async def cat(process: Process) -> int:
                 if endless or pipe.full:
                     await process.drained()
             continue
-        async for _, found in inputs(process, [name]):
-            code = code or int(found is None)
-            for line in lines_of(found or b"") if set(chosen) & set("ne") else [found or b""]:
-                number += 1
-                shown = line.replace(b"\n", b"$\n") if "e" in chosen else line
-                process.stdout.write((b"%6d\t" % number if "n" in chosen else b"") + shown)
+        found = await contents(process, name)
+        code = code or int(found is None)
+        for line in lines_of(found or b"") if by_line else [found or b""]:
+            number += 1
+            shown = line.replace(b"\n", b"$\n") if "e" in chosen else line
+            process.stdout.write((b"%6d\t" % number if "n" in chosen else b"") + shown)
     return code
 
 
@@ -264,15 +266,15 @@ async def head(process: Process) -> int:
         if pipe is not None and count >= 0:
             await _head_of(process, pipe, count, by_bytes=by_bytes)
             continue
-        async for _, data in inputs(process, [name], "{}: {}"):
-            if data is None:
-                code = 1
-                continue
-            if len(chosen.names) > 1 and "q" not in chosen:
-                process.write(("\n" if index else "") + f"==> {name} <==\n")
-            pieces = data if by_bytes else lines_of(data)
-            shown = pieces[:count]
-            process.stdout.write(shown if isinstance(shown, bytes) else b"".join(shown))
+        data = await contents(process, name, "{}: {}")
+        if data is None:
+            code = 1
+            continue
+        if len(chosen.names) > 1 and "q" not in chosen:
+            process.write(("\n" if index else "") + f"==> {name} <==\n")
+        pieces = data if by_bytes else lines_of(data)
+        shown = pieces[:count]
+        process.stdout.write(shown if isinstance(shown, bytes) else b"".join(shown))
     return code
 
 
@@ -294,18 +296,16 @@ async def tail(process: Process) -> int:
     code = 0
     names = chosen.names or ["-"]
     for index, name in enumerate(names):
-        async for _, data in inputs(process, [name], "can't open '{}': {}"):
-            if data is None:
-                code = 1
-                continue
-            if len(names) > 1 and "q" not in chosen:
-                process.write(("\n" if index else "") + f"==> {name} <==\n")
-            pieces = data if by_bytes else lines_of(data)
-            if text.startswith("+"):
-                shown = pieces[max(count - 1, 0) :]
-            else:
-                shown = pieces[-count:] if count else pieces[:0]
-            process.stdout.write(shown if isinstance(shown, bytes) else b"".join(shown))
+        data = await contents(process, name)
+        if data is None:
+            code = 1
+            continue
+        if len(names) > 1 and "q" not in chosen:
+            process.write(("\n" if index else "") + f"==> {name} <==\n")
+        pieces = data if by_bytes else lines_of(data)
+        start = count - 1 if text.startswith("+") else len(pieces) - count
+        shown = pieces[max(start, 0) :]
+        process.stdout.write(shown if isinstance(shown, bytes) else b"".join(shown))
     if set(chosen) & set("fF"):
         await _follow(process, [n for n in names if n != "-"], patient="F" in chosen)
     return code

@@ -13,6 +13,7 @@ class JumpingClock(LoopClock):
     def jump(self, seconds: float) -> None:
         """Forward, or back if negative. `monotonic` and the loop's time do not move."""
         self._set_forward += timedelta(seconds=seconds)
+        self._told = None
 
-    def now(self) -> datetime:
-        return super().now() + self._set_forward
+    def _at(self, seconds: float) -> datetime:
+        return super()._at(seconds) + self._set_forward

@@ -21,13 +21,13 @@ from podward.kubelet.runtime.base import (
 )
 from podward.simulate.faults.trouble import Edge, Incarnation
 from podward.store.base import (
-    Change,
     Encode,
     Listing,
     Record,
     Store,
     StoreError,
     StoreUnavailable,
+    Watch,
 )
 
 T = TypeVar("T")
@@ -219,7 +219,7 @@ class FaultyStore:
             StoreError,
         )
 
-    def watch(self, prefix: str, *, after: int) -> AsyncIterator[list[Change]]:
+    def watch(self, prefix: str, *, after: int) -> Watch:
         return self.inner.watch(prefix, after=after)
 
     async def close(self) -> None:

@@ -252,11 +252,20 @@ def spoil(value: Any) -> None:
 def test_l8_a_preset_whose_items_are_all_there_changes_annotations_only(
     pod: Document, found: list[Preset], mode: Mode
 ) -> None:
+    found = compatible(pod, found, mode)
     once = admitted(pod, found, mode)
-    assume(once.applied)
     again = admitted(once.pod, [replace(preset, name=f"{preset.name}2") for preset in found], mode)
-    assert again.applied
+    assert [preset.name for preset in again.applied] == [f"{p.name}2" for p in once.applied]
     assert without_annotations(again.pod) == without_annotations(once.pod)
+
+
+def compatible(pod: Document, found: list[Preset], mode: Mode) -> list[Preset]:
+    """As many of them as get along with the Pod and each other."""
+    kept: list[Preset] = []
+    for preset in found:
+        if admitted(pod, [*kept, preset], mode).applied:
+            kept.append(preset)
+    return kept
 
 
 @FEW
