@@ -136,6 +136,57 @@ def test_a_spec_that_is_valid(spec: dict[str, Any]) -> None:
     assert spec_causes(**spec) == []
 
 
+def projected(*sources: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": "v", "projected": {"sources": list(sources)}}]
+
+
+def items(*paths: str) -> list[dict[str, Any]]:
+    return [{"key": "k", "path": path} for path in paths]
+
+
+ABOUT = {"fieldRef": {"fieldPath": "metadata.name"}}
+TWICE = "conflicting duplicate paths"
+
+
+@pytest.mark.parametrize(
+    ("volumes", "expected"),
+    [
+        (projected({"secret": {}}), [("volumes[0].projected.sources[0].secret.name", "Required value")]),
+        (
+            projected({"secret": {"name": "s"}, "configMap": {"name": "c"}}),
+            [("volumes[0].projected.sources[0]", "Forbidden: may not specify more than 1 volume type")],
+        ),
+        (
+            projected({"configMap": {"name": "c", "items": items("../x")}}),
+            [("volumes[0].projected.sources[0].configMap.items[0].path",
+              "Invalid value: \"../x\": must not contain '..'")],
+        ),
+        (
+            projected({"secret": {"name": "s", "items": items("a")}},
+                      {"configMap": {"name": "c", "items": items("b", "a")}}),
+            [("volumes[0].projected", f'Invalid value: "c": {TWICE}')],
+        ),
+        (
+            projected({"secret": {"name": "s", "items": items("a")}},
+                      {"downwardAPI": {"items": [{"path": "a", **ABOUT}]}}),
+            [("volumes[0].projected", f'Invalid value: "a": {TWICE}')],
+        ),
+        (projected({"secret": {"name": "s"}}, {"configMap": {"name": "c"}}), []),
+        (
+            projected({"secret": {"name": "s", "items": items("a/b")}},
+                      {"downwardAPI": {"items": [{"path": "a/c", **ABOUT}]}}),
+            [],
+        ),
+    ],
+    ids=["no name", "two in one", "a way up", "one path twice", "a field's path twice",
+         "keys nobody knows yet", "neighbours"],
+)  # fmt: skip
+def test_what_is_wrong_with_the_sources_of_a_projected_volume(
+    volumes: list[dict[str, Any]], expected: Causes
+) -> None:
+    assert spec_causes(volumes=volumes) == expected
+
+
 def test_names_are_unique_among_all_containers() -> None:
     found = causes(pod({"name": "a"}, {"name": "a"}, initContainers=[{"name": "a", "image": "i"}]))
     assert found == [

@@ -82,8 +82,10 @@ class Strategy:
 
     def prepare_for_status_update(self, new: Any, old: Any) -> Any:
         """`old` with the new status, labels, annotations and finalizers."""
-        metadata = metadata_of(new)
+        metadata, held = metadata_of(new), metadata_of(old)
         merged = msgspec.structs.replace(old, status=new.status)
+        if metadata == held:
+            return merged
         return with_metadata(
             merged,
             labels=metadata.labels,

@@ -24,7 +24,15 @@ from podward.kubelet.runtime.base import (
     Runtime,
     RuntimeFailure,
 )
-from podward.kubelet.volumes import Facts, VolumeError, Volumes, container_mounts
+from podward.kubelet.volume_plan import (
+    Facts,
+    Objects,
+    Source,
+    SourceUnreachable,
+    VolumeError,
+    references,
+)
+from podward.kubelet.volumes import Outcome, Volumes
 from podward.machinery.entropy import Entropy
 from podward.machinery.quantity import parse_quantity
 from podward.probes.ports import errno_text
@@ -34,7 +42,9 @@ MESSAGE_FILE = "podward.dev/termination-message-file"
 MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 _MESSAGE_BYTES, _LOG_BYTES, _LOG_LINES = 4096, 2048, 80
 
-Found = dict[tuple[str, str], core_v1.ConfigMap | core_v1.Secret | None]
+Held = dict[Source, core_v1.ConfigMap | core_v1.Secret]
+Found = dict[Source, core_v1.ConfigMap | core_v1.Secret | VolumeError | None]
+"""What was asked for: the object, why nobody knows it, or None if there is none."""
 
 
 class StartFailure(Exception):
@@ -68,6 +78,8 @@ class ContainerStarter:
         self._root = root
         self._images = images
         self._facts = Facts(node_ip, node_ip, capacity)
+        self._immutable: dict[str, Held] = {}
+        """By Pod: read once, they are not asked for again, though others may take their names."""
 
     # ---- places
 
@@ -79,33 +91,47 @@ class ContainerStarter:
         return f"{self._root}/logs/{meta.namespace}_{meta.name}_{meta.uid}"
 
     def remove_pod(self, pod: core_v1.Pod) -> None:
+        self._immutable.pop(_meta(pod).uid or "", None)
         shutil.rmtree(self.pod_folder(pod), ignore_errors=True)
         shutil.rmtree(self.log_folder(pod), ignore_errors=True)
 
     # ---- what a Pod refers to
 
-    async def mount_volumes(self, pod: core_v1.Pod, pod_ip: str) -> dict[str, Path]:
-        """Set up, or bring up to date, every volume; `VolumeError`, `OSError`."""
+    async def mount_volumes(
+        self, pod: core_v1.Pod, pod_ip: str, *, running: bool = False
+    ) -> Outcome:
+        """Set up every volume, or bring it up to date; `running`: only those made of files, only the latter."""
         if pod.spec is None or not pod.spec.volumes:
-            return {}
-        found = await self._fetch(pod, _volume_references(pod))
-        volumes = Volumes(Path(self.pod_folder(pod), "volumes"))
+            return Outcome()
+        found = await self._fetch(pod, references(pod))
         facts = dataclasses.replace(self._facts, pod_ip=pod_ip)
-        return volumes.set_up(pod, lambda kind, name: found.get((kind, name)), facts)
+        return self._volumes(pod).set_up(pod, _objects(found), facts, running=running)
 
-    async def _fetch(self, pod: core_v1.Pod, references: set[tuple[str, str]]) -> Found:
-        found: Found = {}
-        for kind, name in sorted(references):
-            type_ = core_v1.ConfigMap if kind == "configmap" else core_v1.Secret
+    def _volumes(self, pod: core_v1.Pod) -> Volumes:
+        return Volumes(Path(self.pod_folder(pod)))
+
+    async def _fetch(self, pod: core_v1.Pod, wanted: set[Source]) -> Found:
+        meta = _meta(pod)
+        found: Found = {**self._immutable.get(meta.uid or "", {})}
+        for kind, name in sorted(wanted - found.keys()):
             try:
-                found[kind, name] = await self._client.get(type_, name, _meta(pod).namespace or "")
+                held = await self._get(kind, name, meta.namespace or "")
             except ApiError as error:
-                if error.code != 404:
-                    raise VolumeError(str(error)) from error
-                found[kind, name] = None
+                found[kind, name] = None if error.code == 404 else VolumeError(str(error))
             except TransportError as error:
-                raise VolumeError(str(error)) from error
+                found[kind, name] = SourceUnreachable(str(error))
+            else:
+                found[kind, name] = held
+                if held.immutable:
+                    self._immutable.setdefault(meta.uid or "", {})[kind, name] = held
         return found
+
+    async def _get(
+        self, kind: str, name: str, namespace: str
+    ) -> core_v1.ConfigMap | core_v1.Secret:
+        if kind == "configmap":
+            return await self._client.get(core_v1.ConfigMap, name, namespace)
+        return await self._client.get(core_v1.Secret, name, namespace)
 
     # ---- starting
 
@@ -157,17 +183,21 @@ class ContainerStarter:
 
     async def _config(self, pod: core_v1.Pod, item: StartContainer, pod_ip: str) -> ContainerConfig:
         container = item.container
-        found = await self._fetch(pod, _env_references(container))
+        objects = _objects(await self._fetch(pod, _env_references(container)))
         env = environment(
             pod,
             container,
-            lambda kind, name: _text(found.get((kind, name))),
+            lambda kind, name: _text(objects(kind, name)),
             pod_ip=pod_ip,
             node_ip=self._facts.node_ip,
             capacity=self._facts.capacity,
         )
-        volumes = await self.mount_volumes(pod, pod_ip)
-        mounts = container_mounts(container, volumes, env)
+        mounted = await self.mount_volumes(pod, pod_ip)
+        if mounted.failures:
+            raise mounted.failures[0]
+        mounts: list[Mount] = []
+        if container.volumeMounts:
+            mounts = self._volumes(pod).mounts(pod, container, mounted.places, env)
         logs = f"{self.log_folder(pod)}/{container.name}"
         attempt = item.attempt if item.attempt is not None else next_attempt(Path(logs))
         message_file = self._message_file(pod, container)
@@ -265,14 +295,24 @@ def _tail_bytes(path: str, count: int) -> str:
         os.close(descriptor)
 
 
+def _objects(found: Found) -> Objects:
+    def look_up(kind: str, name: str) -> core_v1.ConfigMap | core_v1.Secret | None:
+        held = found.get((kind, name))
+        if isinstance(held, VolumeError):
+            raise held
+        return held
+
+    return look_up
+
+
 def _text(found: core_v1.ConfigMap | core_v1.Secret | None) -> Mapping[str, str] | None:
     if found is None:
         return None
     return secret_text(found) if isinstance(found, core_v1.Secret) else found.data or {}
 
 
-def _env_references(container: core_v1.Container) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+def _env_references(container: core_v1.Container) -> set[Source]:
+    found: set[Source] = set()
     for source in container.envFrom or ():
         if source.configMapRef is not None:
             found.add(("configmap", source.configMapRef.name or ""))
@@ -284,21 +324,6 @@ def _env_references(container: core_v1.Container) -> set[tuple[str, str]]:
             found.add(("configmap", value.configMapKeyRef.name or ""))
         if value is not None and value.secretKeyRef is not None:
             found.add(("secret", value.secretKeyRef.name or ""))
-    return found
-
-
-def _volume_references(pod: core_v1.Pod) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    for volume in (pod.spec.volumes or ()) if pod.spec else ():
-        if volume.configMap is not None:
-            found.add(("configmap", volume.configMap.name or ""))
-        if volume.secret is not None:
-            found.add(("secret", volume.secret.secretName or ""))
-        for part in (volume.projected.sources or ()) if volume.projected else ():
-            if part.configMap is not None:
-                found.add(("configmap", part.configMap.name or ""))
-            if part.secret is not None:
-                found.add(("secret", part.secret.name or ""))
     return found
 
 

@@ -11,6 +11,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from lightkube.models import core_v1
 
+from podward.machinery.gotext import quote
 from podward.machinery.quantity import parse_quantity
 from podward.probes.exec import expand
 
@@ -116,17 +117,13 @@ def field_value(pod: core_v1.Pod, path: str, *, pod_ip: str, node_ip: str) -> st
         return str(plain[path] or "")
     for name, entries in (("labels", meta.labels), ("annotations", meta.annotations)):
         if path == f"metadata.{name}":
-            lines = (f'{k}="{_escaped(v)}"' for k, v in sorted((entries or {}).items()))
+            lines = (f"{k}={quote(v)}" for k, v in sorted((entries or {}).items()))
             return "\n".join(lines)
         match = re.fullmatch(rf"metadata\.{name}\['(.*)'\]", path)
         if match is not None:
             value: str = (entries or {}).get(match[1], "")
             return value
     raise ConfigError(f"unsupported fieldPath: {path}")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def resource_value(

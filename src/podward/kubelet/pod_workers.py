@@ -41,7 +41,14 @@ from podward.kubelet.runtime.base import (
 from podward.kubelet.status.conditions import RESTARTING_ALL
 from podward.kubelet.status.generate import generate_status, mark_lost, sources_in
 from podward.kubelet.status.manager import StatusManager
-from podward.kubelet.volumes import VolumeError
+from podward.kubelet.volume_plan import (
+    SourceUnreachable,
+    VolumeError,
+    made_of_files,
+    references,
+    tells_of_its_pod,
+)
+from podward.kubelet.volume_sources import VolumeSources
 from podward.machinery.backoff import Backoff, go_duration
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
@@ -50,6 +57,8 @@ RESYNC_SECONDS = 60.0
 """Times 1 to 1.5: a look at every Pod, whatever was or was not heard of it."""
 RETRY_SECONDS = 10.0
 """After an error that only time can mend, times 1 to 1.5."""
+REMOUNT_FIRST_SECONDS, REMOUNT_LAST_SECONDS = 0.5, 122.0
+"""Between attempts to bring the files of a running Pod up to date; each failure doubles it."""
 
 _RESTARTING_ALL_TEXT = "The container is removed because RestartAllContainers in place"
 
@@ -78,6 +87,7 @@ class Tools:
     starter: ContainerStarter
     killer: ContainerKiller
     hooks: HookRunner
+    sources: VolumeSources
     node_ip: str
     finished: Callable[[str], None]
 
@@ -100,6 +110,13 @@ class PodWorker:
         """Of each instance that ended, by ID: as the runtime tells it, and with what it left to say."""
         self._removed: dict[str, int] = {}
         """Restart counts of instances that were removed so that the whole Pod begins anew."""
+        volumes = (pod.spec and pod.spec.volumes) or ()
+        self._has_files = any(map(made_of_files, volumes))
+        self._files_stale = self._has_files
+        """Containers run whose files may not be what they should be."""
+        self._remount_delay = 0.0
+        self._remount_at = 0.0
+        """Not before this, in the loop's time."""
         self._wake = asyncio.Event()
         self._wake.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -113,6 +130,8 @@ class PodWorker:
     def update(self, pod: core_v1.Pod) -> None:
         """Our own words, come back as the object's status, are no news."""
         news = _wishes(self.pod) != _wishes(pod)
+        if news and self._has_files and _told(self.pod) != _told(pod) and tells_of_its_pod(pod):
+            self.files_changed()
         self.pod = pod if news else msgspec.structs.replace(pod, spec=self.pod.spec)
         if news:
             self._tools.prober.tell(self._uid)
@@ -121,6 +140,12 @@ class PodWorker:
     def vanish(self) -> None:
         """Its object is gone from the API."""
         self._gone = True
+        self._wake.set()
+
+    def files_changed(self) -> None:
+        """What files of its volumes are made of is not what it was."""
+        self._files_stale = True
+        self._remount_delay = self._remount_at = 0.0
         self._wake.set()
 
     def wake(self) -> None:
@@ -169,6 +194,8 @@ class PodWorker:
         if not self._ended and not self._probed:
             self._tools.prober.add_pod(self.pod)
             self._probed = True
+        if self._has_files and not self._ended:
+            self._follow_sources()
         verdicts = self._tools.prober.verdicts(self._uid)
         self._report(observed)
         if self._ended:
@@ -181,6 +208,10 @@ class PodWorker:
             self._end()
             self._report(await self._observe())
             return
+        if self._files_stale and any(
+            c.state is ContainerState.RUNNING for c in observed.containers
+        ):
+            await self._refresh_files()
         actions = pod_actions(self.pod, observed, verdicts)
         if not actions.idle and await self._act(actions, observed):
             self._report(await self._observe())
@@ -314,13 +345,12 @@ class PodWorker:
         return tried or self._waiting != waited
 
     async def _mount_volumes(self, pod_ip: str) -> bool:
-        try:
-            await self._tools.starter.mount_volumes(self.pod, pod_ip)
-        except (VolumeError, OSError) as error:
-            self._event("Warning", "FailedMount", f"Unable to attach or mount volumes: {error}")
+        outcome = await self._tools.starter.mount_volumes(self.pod, pod_ip)
+        for failure in outcome.failures:
+            self._event("Warning", "FailedMount", str(failure))
+        if outcome.failures:
             self._look_again(self._retry_delay())
-            return False
-        return True
+        return not outcome.failures
 
     async def _start(self, item: StartContainer, sandbox_id: str, pod_ip: str) -> bool:
         name = item.name
@@ -419,6 +449,40 @@ class PodWorker:
             await self._remove(one)
         self._wake.set()
 
+    # ---- files that change while containers run
+
+    def _follow_sources(self) -> None:
+        self._tools.sources.follow(
+            self._uid, self._meta.namespace or "", references(self.pod), self.files_changed
+        )
+
+    async def _refresh_files(self) -> None:
+        """Write what differs; what cannot be read stays as it is, and is tried again. Nothing is restarted."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._remount_at:
+            self._look_again(self._remount_at - loop.time())
+            return
+        pod_ip = await self._pod_ip()
+        self._files_stale = False
+        outcome = await self._tools.starter.mount_volumes(self.pod, pod_ip, running=True)
+        self._tell_failures(outcome.failures)
+        if self._files_stale or not outcome.failures:  # stale again: the next turn looks at once
+            self._remount_delay = 0.0
+            return
+        self._files_stale = True
+        doubled = 2 * self._remount_delay or REMOUNT_FIRST_SECONDS
+        self._remount_delay = min(doubled, REMOUNT_LAST_SECONDS)
+        self._remount_at = loop.time() + self._remount_delay
+        self._look_again(self._remount_delay)
+
+    def _tell_failures(self, failures: Sequence[VolumeError]) -> None:
+        for failure in failures:
+            if isinstance(failure, SourceUnreachable):
+                # A kubelet answers from its cache while the server is away, and says nothing.
+                log.warning("pod %s/%s: %s", self._meta.namespace, self._meta.name, failure)
+            else:
+                self._event("Warning", "FailedMount", str(failure))
+
     # ---- stopping
 
     async def _kill_pod(self, observed: PodObservation, override: int | None = None) -> None:
@@ -461,6 +525,7 @@ class PodWorker:
     async def _clean_up(self) -> None:
         observed = await self._observe()
         self._tools.prober.remove_pod(self._uid)
+        self._tools.sources.forget(self._uid)
         await self._kill_pod(observed, override=1)
         for sandbox in observed.sandboxes:
             await self._tools.runtime.remove_pod_sandbox(sandbox.id)
@@ -474,6 +539,7 @@ class PodWorker:
     def _end(self) -> None:
         self._ended = True
         self._tools.prober.remove_pod(self._uid)
+        self._tools.sources.forget(self._uid)
 
     def _check_deadline(self) -> None:
         limit = self.pod.spec.activeDeadlineSeconds if self.pod.spec else None
@@ -527,6 +593,12 @@ class PodWorker:
     def _container_event(self, name: str, type_: str, reason: str, message: str) -> None:
         reference = pod_reference(self.pod, field_path(self.pod, name))
         self._tools.recorder.event(reference, type_, reason, message)
+
+
+def _told(pod: core_v1.Pod) -> object:
+    """What files may tell of a Pod and others may change."""
+    meta = pod.metadata or meta_v1.ObjectMeta()
+    return meta.labels, meta.annotations
 
 
 def _wishes(pod: core_v1.Pod) -> object:

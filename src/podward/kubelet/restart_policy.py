@@ -57,9 +57,10 @@ def probed_containers(pod: core_v1.Pod) -> Iterator[core_v1.Container]:
 def field_path(pod: core_v1.Pod, name: str) -> str:
     """Where a container stands in its Pod, as events say it: `spec.initContainers{name}`."""
     spec = _spec(pod)
-    for section in ("initContainers", "ephemeralContainers"):
-        if any(container.name == name for container in getattr(spec, section) or ()):
-            return f"spec.{section}{{{name}}}"
+    if spec.initContainers and any(one.name == name for one in spec.initContainers):
+        return f"spec.initContainers{{{name}}}"
+    if spec.ephemeralContainers and any(one.name == name for one in spec.ephemeralContainers):
+        return f"spec.ephemeralContainers{{{name}}}"
     return f"spec.containers{{{name}}}"
 
 

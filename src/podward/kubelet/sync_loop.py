@@ -27,6 +27,7 @@ from podward.kubelet.runtime.base import (
 )
 from podward.kubelet.status.generate import set_container_readiness, set_container_started
 from podward.kubelet.status.manager import StatusManager
+from podward.kubelet.volume_sources import VolumeSources
 from podward.machinery.backoff import Backoff
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
@@ -81,6 +82,7 @@ class Kubelet:
         )
         self._backoff = Backoff()
         self._images = ImagePuller(runtime, clock)
+        self._sources = VolumeSources(client, clock, entropy)
         hooks = HookRunner(runtime, network, recorder)
         self._tools = Tools(
             client=client,
@@ -97,6 +99,7 @@ class Kubelet:
             ),
             killer=ContainerKiller(runtime, clock, recorder, hooks),
             hooks=hooks,
+            sources=self._sources,
             node_ip=facts.ip,
             finished=self._finished,
         )  # fmt: skip
@@ -108,6 +111,7 @@ class Kubelet:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._statuses.run())
                 tasks.create_task(self._node.run())
+                tasks.create_task(self._sources.run())
                 tasks.create_task(self._pods.run(self._pod_changed))
                 tasks.create_task(self._listen())
                 tasks.create_task(self._look_after())

@@ -1,163 +1,67 @@
-"""A Pod's volumes: what files they hold (pure), and putting them there.
+"""A Pod's volumes on this machine: set up, brought up to date, mounted, torn down.
 
-Volumes made of files are written as the kubelet writes them: a new directory beside the old one, then one
-rename of the `..data` link; a reader sees all of the old or all of the new.
+A volume made of files follows its source while containers run. A mount of a part of it (`subPath`) does not: it
+stands for what was there when the container was started.
 """
 
-import base64
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightkube.models import core_v1
 
-from podward.kubelet.environment import ConfigError, field_value, resource_value
+from podward.kubelet.environment import ConfigError
 from podward.kubelet.runtime.base import Mount
+from podward.kubelet.volume_plan import (
+    Facts,
+    Objects,
+    SourceUnreachable,
+    VolumeError,
+    below,
+    made_of_files,
+    plan_files,
+)
+from podward.kubelet.volume_writer import write_files
 from podward.probes.exec import expand
+from podward.probes.ports import errno_text
 
 
-class VolumeError(Exception):
-    """The volume cannot be set up (event `FailedMount`)."""
+@dataclass(slots=True)
+class Outcome:
+    """One volume that fails keeps no other from being set up."""
 
-
-@dataclass(frozen=True, slots=True)
-class File:
-    data: bytes
-    mode: int
-
-
-Objects = Callable[[str, str], core_v1.ConfigMap | core_v1.Secret | None]
-"""(`configmap` or `secret`, name) -> the object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What downward-API files may tell."""
-
-    pod_ip: str
-    node_ip: str
-    capacity: Mapping[str, str]
-
-
-def plan_files(
-    pod: core_v1.Pod, volume: core_v1.Volume, objects: Objects, facts: Facts
-) -> dict[str, File] | None:
-    """Path -> file, for volumes that are made of files; None for the others."""
-    if volume.configMap is not None:
-        source = volume.configMap
-        return _keyed(
-            _payload(objects, "configmap", source.name or "", bool(source.optional)),
-            source.items, source.defaultMode or 0o644, bool(source.optional),
-        )  # fmt: skip
-    if volume.secret is not None:
-        secret = volume.secret
-        return _keyed(
-            _payload(objects, "secret", secret.secretName or "", bool(secret.optional)),
-            secret.items, secret.defaultMode or 0o644, bool(secret.optional),
-        )  # fmt: skip
-    if volume.downwardAPI is not None:
-        mode = volume.downwardAPI.defaultMode or 0o644
-        return _downward(pod, volume.downwardAPI.items, mode, facts)
-    if volume.projected is not None:
-        files: dict[str, File] = {}
-        mode = volume.projected.defaultMode or 0o644
-        for part in volume.projected.sources or ():
-            files |= _projection(pod, part, mode, objects, facts)
-        return files
-    return None
-
-
-def _projection(
-    pod: core_v1.Pod, part: core_v1.VolumeProjection, mode: int, objects: Objects, facts: Facts
-) -> dict[str, File]:
-    for kind, source in (("configmap", part.configMap), ("secret", part.secret)):
-        if source is not None:
-            optional = bool(source.optional)
-            payload = _payload(objects, kind, source.name or "", optional)
-            return _keyed(payload, source.items, mode, optional)
-    if part.downwardAPI is not None:
-        return _downward(pod, part.downwardAPI.items, mode, facts)
-    raise VolumeError(
-        "projected volumes of configMap, secret and downwardAPI are served; no others"
-    )
-
-
-def _payload(objects: Objects, kind: str, name: str, optional: bool) -> dict[str, bytes]:
-    found = objects(kind, name)
-    if found is None:
-        if optional:
-            return {}
-        raise VolumeError(f'{kind} "{name}" not found')
-    if isinstance(found, core_v1.Secret):
-        return {key: base64.b64decode(value) for key, value in (found.data or {}).items()}
-    texts = {key: text.encode() for key, text in (found.data or {}).items()}
-    return texts | {k: base64.b64decode(v) for k, v in (found.binaryData or {}).items()}
-
-
-def _keyed(
-    payload: Mapping[str, bytes],
-    items: Sequence[core_v1.KeyToPath] | None,
-    mode: int,
-    optional: bool,
-) -> dict[str, File]:
-    if not items:
-        return {key: File(data, mode) for key, data in payload.items()}
-    files = {}
-    for item in items:
-        if item.key not in payload:
-            if optional:
-                continue
-            raise VolumeError(f"references non-existent config key: {item.key}")
-        files[_safe(item.path)] = File(payload[item.key], item.mode or mode)
-    return files
-
-
-def _downward(
-    pod: core_v1.Pod,
-    items: Sequence[core_v1.DownwardAPIVolumeFile] | None,
-    mode: int,
-    facts: Facts,
-) -> dict[str, File]:
-    files = {}
-    for item in items or ():
-        try:
-            if item.fieldRef is not None:
-                text = field_value(
-                    pod, item.fieldRef.fieldPath, pod_ip=facts.pod_ip, node_ip=facts.node_ip
-                )
-            elif item.resourceFieldRef is not None:
-                assert pod.spec is not None
-                first = pod.spec.containers[0]
-                text = resource_value(pod, first, item.resourceFieldRef, facts.capacity)
-            else:
-                raise VolumeError(f"downwardAPI file {item.path} names no source")
-        except ConfigError as error:
-            raise VolumeError(str(error)) from error
-        files[_safe(item.path)] = File(text.encode(), item.mode or mode)
-    return files
-
-
-def _safe(path: str) -> str:
-    if path.startswith("/") or ".." in path.split("/"):
-        raise VolumeError(f"{path}: must be a relative path without '..'")
-    return path
-
-
-# ---- putting them there
+    places: dict[str, Path] = field(default_factory=dict)
+    """Volume name -> where it lies on this machine."""
+    failures: list[VolumeError] = field(default_factory=list)
 
 
 class Volumes:
     """The volumes of one Pod, below `root`."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = root / "volumes"
+        self._parts = root / "volume-subpaths"
 
-    def set_up(self, pod: core_v1.Pod, objects: Objects, facts: Facts) -> dict[str, Path]:
-        """Volume name -> where it lies on this machine; brings files up to date. `VolumeError`."""
+    def set_up(
+        self, pod: core_v1.Pod, objects: Objects, facts: Facts, *, running: bool = False
+    ) -> Outcome:
+        """Makes them, and brings files up to date. `running`: only that; what fails stays as it was."""
         assert pod.spec is not None
-        return {v.name: self._set_up(pod, v, objects, facts) for v in pod.spec.volumes or ()}
+        outcome = Outcome()
+        for volume in pod.spec.volumes or ():
+            if running and not made_of_files(volume):
+                continue
+            try:
+                outcome.places[volume.name] = self._set_up(pod, volume, objects, facts)
+            except (VolumeError, OSError) as error:
+                reason = errno_text(error) if isinstance(error, OSError) else str(error)
+                text = f'MountVolume.SetUp failed for volume "{volume.name}" : {reason}'
+                unreachable = isinstance(error, SourceUnreachable)
+                failure = SourceUnreachable(text) if unreachable else VolumeError(text)
+                outcome.failures.append(failure)
+        return outcome
 
     def _set_up(
         self, pod: core_v1.Pod, volume: core_v1.Volume, objects: Objects, facts: Facts
@@ -171,12 +75,56 @@ class Volumes:
             return place
         files = plan_files(pod, volume, objects, facts)
         if files is None:
-            raise VolumeError(f'volume "{volume.name}": its kind of source is not served here')
+            raise VolumeError("its kind of source is not served here")
         write_files(place, files)
         return place
 
-    def tear_down(self) -> None:
-        shutil.rmtree(self._root, ignore_errors=True)
+    def mounts(
+        self,
+        pod: core_v1.Pod,
+        container: core_v1.Container,
+        places: Mapping[str, Path],
+        env: Mapping[str, str],
+    ) -> list[Mount]:
+        """Of a container that is about to be created."""
+        assert pod.spec is not None
+        written = {v.name for v in pod.spec.volumes or () if made_of_files(v)}
+        mounts = []
+        for index, mount in enumerate(container.volumeMounts or ()):
+            place = places.get(mount.name)
+            if place is None:
+                raise ConfigError(f'cannot find volume "{mount.name}" to mount into container')
+            ours = mount.name in written
+            part = expand(mount.subPathExpr, env) if mount.subPathExpr else mount.subPath
+            if part:
+                place = place / below(part)
+                if ours:
+                    spot = self._parts / mount.name / container.name / str(index)
+                    place = _pin(place, spot)
+                elif not place.exists():
+                    place.mkdir(parents=True)
+            mounts.append(Mount(str(place), mount.mountPath, bool(mount.readOnly) or ours))
+        return mounts
+
+
+def _pin(part: Path, spot: Path) -> Path:
+    """What `part` leads to now, at a place where no later swap reaches it: the same files, by other names.
+
+    A kubelet mounts it there, which takes root.
+    """
+    if spot.is_dir():
+        shutil.rmtree(spot)
+    else:
+        spot.unlink(missing_ok=True)
+    spot.parent.mkdir(parents=True, exist_ok=True)
+    found = part.resolve()
+    if found.is_dir():
+        shutil.copytree(found, spot, copy_function=os.link)
+    elif found.exists():
+        os.link(found, spot)
+    else:
+        spot.mkdir()
+    return spot
 
 
 def _host_path(source: core_v1.HostPathVolumeSource) -> Path:
@@ -195,60 +143,3 @@ def _host_path(source: core_v1.HostPathVolumeSource) -> Path:
     if not kind and not path.exists():
         path.mkdir(mode=0o755, parents=True)  # as engines do for a path that is not checked
     return path
-
-
-def write_files(place: Path, files: Mapping[str, File]) -> None:
-    """Swap the volume's content for `files`, if it differs."""
-    place.mkdir(parents=True, exist_ok=True)
-    link = place / "..data"
-    current = place / os.readlink(link) if link.is_symlink() else None
-    if current is not None and _holds(current, files):
-        return
-    number = int(current.name.rpartition("_")[2]) + 1 if current is not None else 0
-    fresh = place / f"..files_{number}"
-    shutil.rmtree(fresh, ignore_errors=True)
-    for name, file in files.items():
-        target = fresh / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.data)
-        target.chmod(file.mode)
-    fresh.mkdir(exist_ok=True)
-    swapped = place / "..data_new"
-    swapped.unlink(missing_ok=True)
-    swapped.symlink_to(fresh.name)
-    swapped.rename(link)
-    tops = {name.split("/")[0] for name in files}
-    for top in tops:
-        if not (place / top).is_symlink():
-            (place / top).symlink_to(f"..data/{top}")
-    for entry in place.iterdir():
-        if not entry.name.startswith("..") and entry.name not in tops:
-            entry.unlink()
-    if current is not None:
-        shutil.rmtree(current, ignore_errors=True)
-
-
-def _holds(folder: Path, files: Mapping[str, File]) -> bool:
-    held = {
-        str(path.relative_to(folder)): File(path.read_bytes(), path.stat().st_mode & 0o777)
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    return held == dict(files)
-
-
-def container_mounts(
-    container: core_v1.Container, volumes: Mapping[str, Path], env: Mapping[str, str]
-) -> list[Mount]:
-    mounts = []
-    for mount in container.volumeMounts or ():
-        place = volumes.get(mount.name)
-        if place is None:
-            raise ConfigError(f'cannot find volume "{mount.name}" to mount into container')
-        below = expand(mount.subPathExpr, env) if mount.subPathExpr else mount.subPath
-        if below:
-            place = place / _safe(below)
-            if not place.exists():
-                place.mkdir(parents=True)
-        mounts.append(Mount(str(place), mount.mountPath, bool(mount.readOnly)))
-    return mounts

@@ -60,4 +60,4 @@ class LoopClock:
 
 def whole_seconds(moment: datetime) -> datetime:
     """`moment` truncated to the second, as every `metav1.Time` on the wire is (spec/health.md 5.3)."""
-    return moment.replace(microsecond=0)
+    return moment.replace(microsecond=0) if moment.microsecond else moment

@@ -284,13 +284,18 @@ class MemoryFiles:
 
 
 class HostFiles:
-    """A folder (or one file) of this machine: a volume. Times of change are kept here."""
+    """A folder (or one file) of this machine: a volume. Times of change are kept here.
+
+    What the kubelet puts in a file's place changed when that is first seen.
+    """
 
     def __init__(self, base: str, now: Now) -> None:
         self._base = base
         self._now = now
         self._made = now()
         self._changed: dict[str, float] = {}
+        self._known: dict[str, int] = {}
+        """The inode that a file had when it was last looked at."""
 
     def _at(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
@@ -302,6 +307,9 @@ class HostFiles:
             return None
         kind: Kind = "directory" if found.st_mode & 0o170000 == 0o040000 else "file"
         size = 4096 if kind == "directory" else found.st_size
+        if kind == "file" and self._known.setdefault(path, found.st_ino) != found.st_ino:
+            self._known[path] = found.st_ino
+            self._changed[path] = self._now()
         changed = self._changed.get(path, self._made)
         return Stat(kind, size, found.st_mode & 0o7777, changed, (found.st_dev, found.st_ino))
 
@@ -339,6 +347,7 @@ class HostFiles:
         else:
             os.unlink(at)
         self._changed.pop(path, None)
+        self._known.pop(path, None)
 
     def names(self, path: str) -> list[str]:
         return sorted(os.listdir(self._at(path)))

@@ -8,6 +8,7 @@ the watchers. Staged writes are committed in the order they were staged, or all 
 import asyncio
 import bisect
 import math
+import sys
 from collections import deque
 from collections.abc import Iterable
 
@@ -18,6 +19,10 @@ HISTORY_LIMIT = 10_000
 
 WATCHER_LIMIT = 4_096
 """Changes a watcher may lag behind before it is cut off: memory has to end somewhere."""
+
+
+_LAST = chr(sys.maxunicode)
+"""Behind everything that a key may go on with."""
 
 
 class Watcher:
@@ -48,13 +53,10 @@ class Watcher:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
-    async def wait(self) -> None:
-        """Until something comes, or `wake`. One waiter at a time."""
+    def news(self) -> asyncio.Future[None]:
+        """Done once something comes, or at `wake`. One waiter at a time."""
         self._waiting = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiting
-        finally:
-            self._waiting = None
+        return self._waiting
 
     def take(self) -> list[Change] | None:
         """All that has gathered; empty once the store is closed, None if there is nothing to tell."""
@@ -110,13 +112,8 @@ class Index:
         start = bisect.bisect_left(self._keys, prefix)
         if after >= prefix:
             start = bisect.bisect_right(self._keys, after)
-        found = []
-        for i in range(start, len(self._keys)):
-            key = self._keys[i]
-            if not key.startswith(prefix):
-                break
-            found.append(self._records[key])
-        return found
+        end = bisect.bisect_left(self._keys, prefix + _LAST, start)
+        return [self._records[key] for key in self._keys[start:end]]
 
     def _as_of(self, prefix: str, after: str, revision: int) -> list[Record]:
         """Undo, newest first, what happened since."""
@@ -239,24 +236,21 @@ class IndexWatch:
         return self
 
     async def __anext__(self) -> list[Change]:
-        batch = await self._next(None)
+        batch = await self.until(math.inf)
         if not batch:
             raise StopAsyncIteration
         return batch
 
     async def until(self, when: float) -> list[Change] | None:
-        return await self._next(when if when < math.inf else None)
-
-    async def _next(self, when: float | None) -> list[Change] | None:
         if self._over:
             return None
         try:
             if self._watcher is None:
                 self._watcher = self._index.register(self._prefix, self._after)
             while (batch := self._watcher.take()) is None:
-                if when is not None and self._is_late(when):
+                if when < math.inf and self._is_late(when):
                     return []
-                await self._watcher.wait()
+                await self._watcher.news()
         except Compacted:
             self._leave()
             raise

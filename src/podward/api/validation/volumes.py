@@ -104,9 +104,43 @@ def _one_source_errors(name: str, source: Any, path: str) -> list[FieldError]:
         mode = source.defaultMode
         if mode is not None and not 0 <= mode <= 0o777:
             found.append(field_invalid(f"{path}.defaultMode", mode, _MODE))
+        if name == "projected":
+            found += _projected_errors(source, path)
         for index, item in enumerate(getattr(source, "items", None) or ()):
             found += _file_errors(item, f"{path}.items[{index}]")
     return found
+
+
+def _projected_errors(projected: core_v1.ProjectedVolumeSource, path: str) -> list[FieldError]:
+    """Two sources must not name one path. Those that name none give all their keys: of these the later wins."""
+    found: list[FieldError] = []
+    taken: set[str] = set()
+    for index, part in enumerate(projected.sources or ()):
+        where = f"{path}.sources[{index}]"
+        for kind, source in (("secret", part.secret), ("configMap", part.configMap)):
+            if source is None:
+                continue
+            if not source.name:
+                found.append(field_required(f"{where}.{kind}.name"))
+            for number, item in enumerate(source.items or ()):
+                found += _file_errors(item, f"{where}.{kind}.items[{number}]")
+                found += _taken_errors(item.path, source.name or "", taken, path)
+        if part.downwardAPI is not None:
+            for number, file in enumerate(part.downwardAPI.items or ()):
+                found += _file_errors(file, f"{where}.downwardAPI.items[{number}]")
+                found += _taken_errors(file.path, file.path, taken, path)
+        given = [f for f in part.__struct_fields__ if getattr(part, f) is not None]
+        if len(given) > 1:
+            found.append(field_forbidden(where, "may not specify more than 1 volume type"))
+    return found
+
+
+def _taken_errors(file: str, value: str, taken: set[str], path: str) -> list[FieldError]:
+    """`value`: what a server shows of the source that comes too late."""
+    if file and file in taken:
+        return [field_invalid(path, value, "conflicting duplicate paths")]
+    taken.add(file)
+    return []
 
 
 def _size_limit_errors(limit: str | None, path: str) -> list[FieldError]:

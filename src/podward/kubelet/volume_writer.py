@@ -1,0 +1,75 @@
+"""A volume made of files, as the kubelet writes it: a new directory beside the old one, then one rename of the
+`..data` link. A reader sees all of the old or all of the new, and what it has open stays as it was.
+
+    config -> ..data/config        what containers name
+    ..data -> ..files_3            the one that is renamed
+    ..files_3/config               the content
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from podward.kubelet.volume_plan import File
+
+_FOLDER = "..files_"
+
+
+def write_files(place: Path, files: Mapping[str, File]) -> bool:
+    """Swap the volume's content for `files`, if it differs; whether it did. A write that was cut short leaves
+    the old content, and the next one finishes or clears away what it left."""
+    place.mkdir(parents=True, exist_ok=True)
+    link = place / "..data"
+    current = place / os.readlink(link) if link.is_symlink() else None
+    differs = current is None or not _holds(current, files)
+    if differs:
+        number = int(current.name.removeprefix(_FOLDER)) + 1 if current is not None else 0
+        current = place / f"{_FOLDER}{number}"
+        _fill(current, files)
+        swapped = place / "..data_tmp"
+        swapped.unlink(missing_ok=True)
+        swapped.symlink_to(current.name)
+        swapped.rename(link)
+    tops = {name.split("/")[0] for name in files}
+    for top in sorted(tops):
+        if not (place / top).is_symlink():
+            (place / top).symlink_to(f"..data/{top}")
+    for entry in list(place.iterdir()):
+        if entry.name.startswith(_FOLDER):
+            if current is None or entry.name != current.name:
+                shutil.rmtree(entry, ignore_errors=True)
+        elif entry.is_symlink() and entry.name != link.name and entry.name not in tops:
+            entry.unlink()
+    return differs
+
+
+def _fill(folder: Path, files: Mapping[str, File]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o755)
+    for name, file in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.data)
+        target.chmod(file.mode)
+
+
+def _holds(folder: Path, files: Mapping[str, File]) -> bool:
+    held = {
+        str(path.relative_to(folder)): File(_read(path), path.stat().st_mode & 0o777)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    return held == dict(files)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except PermissionError:  # a mode that its owner, if it is not root, cannot read through
+        mode = path.stat().st_mode & 0o777
+        path.chmod(mode | 0o400)
+        try:
+            return path.read_bytes()
+        finally:
+            path.chmod(mode)
