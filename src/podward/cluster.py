@@ -137,7 +137,7 @@ class Cluster:
         self._transport = transport
         self._pod_presets = pod_presets
         self.runtime = runtime
-        self.node_server = NodeServer(runtime, clock)
+        self.node_server = NodeServer(runtime, clock, network)
         metrics = MetricsPage(aside)
         self.apiserver = ApiServer(
             store,

@@ -2,16 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from podward.admission.base import AdmissionPlugin
 from podward.admission.chain import AdmissionChain
 from podward.apiserver.app import ApiServer, Scope
-from podward.apiserver.identity import SYSTEM
+from podward.apiserver.identity import SYSTEM, Identity
 from podward.client.node_access import NodeAccess
 from podward.machinery.clock import LoopClock
 from podward.machinery.entropy import Entropy
@@ -19,6 +20,9 @@ from podward.store.memory import MemoryStore
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PODS = "/api/v1/namespaces/default/pods"
+
+
+Authenticate = Callable[[Scope], Identity]
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,22 @@ class Caller:
             await asyncio.wait_for(task, 5)
 
 
+class NoNode:
+    """A `NodeAccess` of which a test makes what it needs."""
+
+    async def logs(self, pod: Any, query: Any) -> Any:
+        raise AssertionError("logs of nothing")
+
+    async def exec(self, pod: Any, container: str, command: Any, *, stdin: bool, tty: bool) -> Any:
+        raise AssertionError("a command in nothing")
+
+    async def attach(self, pod: Any, container: str, *, stdin: bool) -> Any:
+        raise AssertionError("attached to nothing")
+
+    async def port_forward(self, pod: Any, port: int) -> Any:
+        raise AssertionError("forwarded to nothing")
+
+
 def scope(method: str, path: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Scope:
     return {
         "type": "http",
@@ -127,15 +147,18 @@ def scope(method: str, path: str, headers: Mapping[str, str], query: Mapping[str
 
 
 async def started(
-    node_access: NodeAccess | None = None, store: MemoryStore | None = None
+    node_access: NodeAccess | None = None,
+    store: MemoryStore | None = None,
+    admission: Sequence[AdmissionPlugin] = (),
+    authenticate: Authenticate = lambda scope: SYSTEM,
 ) -> Caller:
     server = ApiServer(
         store or MemoryStore(),
         LoopClock(EPOCH),
         Entropy(1),
-        admission=AdmissionChain([]),
+        admission=AdmissionChain(list(admission)),
         node_access=node_access,
-        authenticate=lambda scope: SYSTEM,
+        authenticate=authenticate,
     )
     await server.bootstrap()
     return Caller(server)

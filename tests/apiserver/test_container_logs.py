@@ -1,15 +1,15 @@
 """GET pods/{name}/log."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-from tests.apiserver.support import PODS, pod, started
+from tests.apiserver.support import PODS, NoNode, pod, started
 
-from podward.client.node_access import ExecSession, LogQuery, NodeAccessError
+from podward.client.node_access import LogQuery, NodeAccessError
 from podward.simulate.virtual_loop import run
 
 
-class FakeNode:
+class FakeNode(NoNode):
     """Remembers what it was asked, and answers two lines."""
 
     def __init__(self) -> None:
@@ -24,11 +24,6 @@ class FakeNode:
     async def _lines(self) -> AsyncIterator[bytes]:
         yield b"one\n"
         yield b"two\n"
-
-    async def exec(
-        self, pod: Any, container: str, command: Sequence[str], *, stdin: bool, tty: bool
-    ) -> ExecSession:
-        raise NodeAccessError(500, "no exec here")
 
 
 def test_logs_are_streamed_as_text() -> None:

@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.apiserver.support import Caller, NoNode, pod
 
 from podward.admission.chain import AdmissionChain
 from podward.apiserver.app import ApiServer, Receive, Scope, Send
 from podward.apiserver.authentication import Authenticator
 from podward.apiserver.certificates import Credentials, ensure_authority
 from podward.apiserver.serving import HttpsServer
+from podward.machinery import spdy
 from podward.machinery.clock import SystemClock
 from podward.machinery.entropy import Entropy
 from podward.store.memory import MemoryStore
@@ -54,11 +57,11 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[Served]:
+async def served(folder: Path, node_access: Any = None) -> AsyncIterator[Served]:
     credentials = ensure_authority(folder, SystemClock(), ["localhost"])
     app = ApiServer(
-        MemoryStore(), SystemClock(), Entropy(), admission=AdmissionChain([]), node_access=None,
-        authenticate=Authenticator.from_credentials(credentials),
+        MemoryStore(), SystemClock(), Entropy(), admission=AdmissionChain([]),
+        node_access=node_access, authenticate=Authenticator.from_credentials(credentials),
     )  # fmt: skip
     await app.bootstrap()
     server = HttpsServer(app, host="127.0.0.1", port=0, credentials=credentials)
@@ -105,16 +108,116 @@ def test_a_certificate_of_another_authority_is_turned_away(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+SPDY = (
+    "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0",
+    "X-Stream-Protocol-Version: v4.channel.k8s.io", "X-Stream-Protocol-Version: v3.channel.k8s.io",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_exec_without_a_websocket_is_refused_with_a_reason(method: str, tmp_path: Path) -> None:
+def test_an_upgrade_to_spdy_that_is_refused_gets_a_status(method: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with served(tmp_path) as s:
             path = f"{PODS}/web/exec?command=true"
-            upgrade = ("Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0")
-            assert (await s.ask(method, path, *upgrade))[0] == 401
-            code, body = await s.ask(method, path, s.bearer, *upgrade)
-            assert code == 400
-            assert "WebSocket" in body
+            assert (await s.ask(method, path, *SPDY))[0] == 401
+            code, body = await s.ask(method, path, s.bearer, *SPDY)
+            assert (code, re.search(r'pods \\"web\\" not found', body) is not None) == (404, True)
+            code, body = await s.ask(method, path, s.bearer)
+            assert (code, "Upgrade request required" in body) == (400, True)
+            assert (await s.ask(method, PODS + "/web", *SPDY))[0] == 401
+
+    asyncio.run(main())
+
+
+class Echo(NoNode):
+    """A node whose only command says again what it is told."""
+
+    def __init__(self) -> None:
+        self._said: asyncio.Queue[bytes] = asyncio.Queue()
+        self.closed = asyncio.Event()
+
+    async def exec(self, pod: Any, container: str, command: Any, *, stdin: bool, tty: bool) -> Any:
+        return self
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        while data := await self._said.get():
+            yield 1, data
+
+    async def write(self, data: bytes) -> None:
+        self._said.put_nowait(data)
+
+    async def close_stdin(self) -> None:
+        self._said.put_nowait(b"")
+
+    async def resize(self, width: int, height: int) -> None:
+        raise AssertionError
+
+    async def wait(self) -> int:
+        return 0
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+@asynccontextmanager
+async def entered(
+    s: Served, *, early: bool = False
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, spdy.Connection]]:
+    """A connection of which the upgrade to SPDY was agreed on, and its streams are on the way."""
+    known = {"authorization": s.bearer.removeprefix("Authorization: ")}
+    assert (await Caller(s.app)("POST", PODS, pod(nodeName="n1"), headers=known)).status == 201
+    tls = s.tls()
+    reader, writer = await asyncio.open_connection("127.0.0.1", s.port, ssl=tls)
+    path = f"{PODS}/web/exec?command=cat&stdin=true&stdout=true"
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", s.bearer, *SPDY]
+    talk = spdy.Connection(server=False)
+    for name in ("error", "stdin", "stdout"):
+        talk.open_stream({"streamtype": name})
+    request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    writer.write(request + (talk.take() if early else b""))
+    answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    assert answer.startswith("http/1.1 101 ")
+    assert "upgrade: spdy/3.1\r\n" in answer
+    assert "x-stream-protocol-version: v4.channel.k8s.io\r\n" in answer
+    try:
+        yield reader, writer, talk
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_spdy_carries_a_command_over_the_real_port(early: bool, tmp_path: Path) -> None:
+    """Also for a client that does not wait for the answer before it speaks."""
+
+    async def main() -> None:
+        node = Echo()
+        async with served(tmp_path, node) as s, entered(s, early=early) as (reader, writer, talk):
+            data = b"x" * 1_000_000
+            talk.send(3, data, fin=True)
+            writer.write(talk.take())
+            heard, told = b"", b""
+            while not told:
+                for event in talk.receive(await asyncio.wait_for(reader.read(1 << 16), 10)):
+                    if isinstance(event, spdy.DataReceived) and event.stream == 5:
+                        heard += event.data
+                    elif isinstance(event, spdy.DataReceived) and event.stream == 1:
+                        told += event.data
+            assert heard == data
+            assert b'"Success"' in told
+            writer.close()
+            await asyncio.wait_for(node.closed.wait(), 5)
+
+    asyncio.run(main())
+
+
+def test_a_server_that_ends_takes_its_connections_along(tmp_path: Path) -> None:
+    async def main() -> None:
+        node = Echo()
+        async with served(tmp_path, node) as s, entered(s) as (reader, writer, talk):
+            writer.write(talk.take())
+            await s.app.close()
+            await asyncio.wait_for(node.closed.wait(), 5)
+            await asyncio.wait_for(reader.read(), 5)
 
     asyncio.run(main())
 

@@ -1,164 +1,247 @@
-"""exec over a WebSocket, with a command that does as the test says."""
+"""exec over a WebSocket and over SPDY: one behaviour, two roads."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.apiserver.streaming_support import Client, Command, Script, SpdyClient, WebSocketClient
+from tests.apiserver.support import PODS, NoNode, pod, scope, started
 
-from podward.api.errors import bad_request, unauthorized
-from podward.apiserver.identity import SYSTEM
-from podward.apiserver.remote_command import serve_exec
-from podward.apiserver.request import Request
+from podward.apiserver.streaming.duplex import UPGRADE
 from podward.simulate.virtual_loop import run
 
-
-class Command:
-    """An `ExecSession`."""
-
-    def __init__(self, output: list[tuple[int, bytes]], code: int = 0, *, until_eof: bool = False):
-        self._output = output
-        self._code = code
-        self._eof = asyncio.Event()
-        if not until_eof:
-            self._eof.set()
-        self.told: list[Any] = []
-        self.fails: Exception | None = None
-
-    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        for piece in self._output:
-            yield piece
-        await self._eof.wait()
-        if self.fails:
-            raise self.fails
-
-    async def write(self, data: bytes) -> None:
-        self.told.append(data)
-
-    async def close_stdin(self) -> None:
-        self.told.append("eof")
-        self._eof.set()
-
-    async def resize(self, width: int, height: int) -> None:
-        self.told.append((width, height))
-
-    async def wait(self) -> int:
-        return self._code
-
-    async def close(self) -> None:
-        self.told.append("closed")
+ROADS = pytest.mark.parametrize("road", [WebSocketClient, SpdyClient])
+Road = Callable[[], Client]
 
 
-REQUEST = Request("GET", "/x", {}, {}, {}, SYSTEM, b"", {})
+async def quiet(client: Client) -> None:
+    """Says nothing."""
 
 
-async def serve(
-    command: Command, *messages: dict[str, Any], offered: tuple[str, ...] = ("v5.channel.k8s.io",)
-) -> list[dict[str, Any]]:
-    """What was sent to a client that says `messages` and then waits."""
-    sent: list[dict[str, Any]] = []
-    inbox: list[dict[str, Any]] = [{"type": "websocket.connect"}, *messages]
+def serve(
+    road: Road, command: Callable[[], Command], script: Script = quiet
+) -> tuple[Client, Command]:
+    async def main() -> tuple[Client, Command]:
+        client, served = road(), command()
+        await client.run(served, script)
+        return client, served
 
-    async def receive() -> dict[str, Any]:
-        if inbox:
-            return inbox.pop(0)
-        await asyncio.sleep(3600)
-        return {"type": "websocket.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    async def opened(request: Request) -> Command:
-        return command
-
-    scope = {"subprotocols": offered, "extensions": {"websocket.http.response": {}}}
-    await serve_exec(scope, receive, send, lambda: REQUEST, opened)
-    return sent
+    return run(main())
 
 
-def received(*data: bytes) -> list[dict[str, Any]]:
-    return [{"type": "websocket.receive", "bytes": piece} for piece in data]
+@ROADS
+def test_output_comes_on_its_channels_and_success_at_the_end(road: Road) -> None:
+    client, command = serve(road, lambda: Command([(1, b"out"), (2, b"err")]))
+    assert (client.heard[1], client.heard[2]) == (b"out", b"err")
+    assert json.loads(client.heard[3])["status"] == "Success"
+    assert client.over
+    assert command.told[-1] == "closed"
 
 
-def channels(sent: list[dict[str, Any]]) -> list[tuple[int, bytes]]:
-    return [(m["bytes"][0], m["bytes"][1:]) for m in sent if m["type"] == "websocket.send"]
-
-
-def test_output_comes_on_its_channels_and_success_at_the_end() -> None:
-    command = Command([(1, b"out"), (2, b"err")])
-    sent = run(serve(command))
-    assert sent[0] == {"type": "websocket.accept", "subprotocol": "v5.channel.k8s.io"}
-    *output, (channel, outcome) = channels(sent)
-    assert output == [(1, b"out"), (2, b"err")]
-    assert (channel, json.loads(outcome)["status"]) == (3, "Success")
-    assert sent[-1]["type"] == "websocket.close"
-    assert command.told == ["closed"]
-
-
-def test_an_exit_code_is_a_failure_with_its_cause() -> None:
-    _, outcome = channels(run(serve(Command([], code=7))))[-1]
-    status = json.loads(outcome)
+@ROADS
+def test_an_exit_code_is_a_failure_with_its_cause(road: Road) -> None:
+    client, _ = serve(road, lambda: Command([], code=7))
+    status = json.loads(client.heard[3])
     assert (status["status"], status["reason"]) == ("Failure", "NonZeroExitCode")
     assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "7"}]
 
 
-def test_a_command_that_breaks_off_is_an_internal_error_on_the_outcome_channel() -> None:
-    command = Command([(1, b"out")])
-    command.fails = RuntimeError("the container is gone")
-    channel, outcome = channels(run(serve(command)))[-1]
-    status = json.loads(outcome)
-    assert (channel, status["reason"], status["code"]) == (3, "InternalError", 500)
+@ROADS
+def test_a_command_that_breaks_off_is_an_internal_error_as_outcome(road: Road) -> None:
+    def broken() -> Command:
+        command = Command([(1, b"out")])
+        command.fails = RuntimeError("the container is gone")
+        return command
+
+    client, _ = serve(road, broken)
+    status = json.loads(client.heard[3])
+    assert (status["reason"], status["code"]) == ("InternalError", 500)
     assert "the container is gone" in status["message"]
 
 
-def test_stdin_its_end_and_the_terminals_size_arrive() -> None:
-    command = Command([], until_eof=True)
-    size = b'\x04{"Width":80,"Height":24}'
-    run(serve(command, *received(b"\x00hello", size, b"\xff\x00")))
-    assert command.told == [b"hello", (80, 24), "eof", "closed"]
+@ROADS
+def test_stdin_and_its_end_arrive(road: Road) -> None:
+    async def script(client: Client) -> None:
+        await client.say(0, b"hello")
+        await client.end_stdin()
+
+    _, command = serve(road, lambda: Command([], until_eof=True), script)
+    assert command.told == [b"hello", "eof", "closed"]
 
 
+@ROADS
+def test_the_terminals_size_arrives(road: Road) -> None:
+    async def script(client: Client) -> None:
+        await client.say(4, b'{"Width":80,"Height":24}')
+        await asyncio.sleep(1)
+        await client.end_stdin()
+
+    _, command = serve(road, lambda: Command([], until_eof=True), script)
+    assert sorted(command.told, key=str) == [(80, 24), "closed", "eof"]
+
+
+@ROADS
 @pytest.mark.parametrize("size", [b"x", b'{"Width":-1,"Height":2}', b'{"Width":70000,"Height":2}'])
-def test_a_size_that_makes_no_sense_is_ignored(size: bytes) -> None:
-    command = Command([], until_eof=True)
-    run(serve(command, *received(b"\x04" + size, b"\xff\x00")))
+def test_a_size_that_makes_no_sense_is_ignored(road: Road, size: bytes) -> None:
+    async def script(client: Client) -> None:
+        await client.say(4, size)
+        await client.end_stdin()
+
+    _, command = serve(road, lambda: Command([], until_eof=True), script)
     assert command.told == ["eof", "closed"]
 
 
-def test_a_client_that_goes_takes_the_command_along() -> None:
-    command = Command([], until_eof=True)
-    sent = run(serve(command, {"type": "websocket.disconnect"}))
+@ROADS
+def test_a_client_that_goes_takes_the_command_along(road: Road) -> None:
+    async def script(client: Client) -> None:
+        await client.leave()
+
+    client, command = serve(road, lambda: Command([], until_eof=True), script)
     assert command.told == ["closed"]
-    assert channels(sent) == []
+    assert not client.heard.get(3)
 
 
-def test_version_four_is_spoken_with_older_clients() -> None:
-    sent = run(serve(Command([]), offered=("v4.channel.k8s.io",)))
-    assert sent[0]["subprotocol"] == "v4.channel.k8s.io"
+def test_version_four_is_spoken_with_older_clients_of_the_websocket() -> None:
+    client, _ = serve(lambda: WebSocketClient("v4.channel.k8s.io"), lambda: Command([(1, b"out")]))
+    assert client.heard[1] == b"out"
 
 
-@pytest.mark.parametrize(("error", "code"), [(unauthorized(), 401), (bad_request("no"), 400)])
-def test_a_refusal_is_a_status_before_the_upgrade(error: Exception, code: int) -> None:
-    async def main() -> list[dict[str, Any]]:
-        sent: list[dict[str, Any]] = []
+@pytest.mark.parametrize(
+    ("code", "told"), [(0, b""), (7, b"command terminated with non-zero exit code: exit status 7")]
+)
+def test_before_version_four_the_outcome_is_text(code: int, told: bytes) -> None:
+    client, _ = serve(lambda: SpdyClient("v3.channel.k8s.io"), lambda: Command([], code))
+    assert client.heard[3] == told
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "websocket.connect"}
 
-        async def send(message: Any) -> None:
-            sent.append(message)
+def test_version_two_of_spdy_has_no_size() -> None:
+    def old() -> SpdyClient:
+        client = SpdyClient("v2.channel.k8s.io")
+        client.names.remove("resize")
+        return client
 
-        def refuse() -> Request:
-            raise error
+    client, _ = serve(old, lambda: Command([(1, b"out")]))
+    assert client.heard[1] == b"out"
 
-        async def never(request: Request) -> Command:
-            raise AssertionError("a command was started for nobody")
 
-        scope = {"subprotocols": (), "extensions": {"websocket.http.response": {}}}
-        await serve_exec(scope, receive, send, refuse, never)
-        return sent
+def test_a_client_that_never_opens_its_streams_is_given_up_and_the_command_with_it() -> None:
+    def lazy() -> SpdyClient:
+        client = SpdyClient()
+        client.opened = ["error", "stdout"]
+        return client
 
-    start, body = run(main())
-    assert start["status"] == code
-    assert json.loads(body["body"])["code"] == code
+    client, command = serve(lazy, lambda: Command([(1, b"never heard")]))
+    assert command.told == ["closed"]
+    assert client.heard == {}
+
+
+def test_a_client_that_stays_when_all_is_said_is_left() -> None:
+    class Staying(SpdyClient):
+        async def leave(self) -> None:
+            """It does not."""
+
+    client, _ = serve(Staying, lambda: Command([(1, b"out")]))
+    assert json.loads(client.heard[3])["status"] == "Success"
+
+
+class Node(NoNode):
+    """With one command."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def exec(self, pod: Any, container: str, command: Any, *, stdin: bool, tty: bool) -> Any:
+        self.asked.append((container, command, stdin, tty))
+        return Command([(1, b"out")])
+
+
+async def ask(
+    kind: str, query: dict[str, str], *, name: str = "web", offered: str = "", spdy: bool = True
+) -> tuple[int, Any, Node]:
+    """(code, body or headers of the answer, the node) of a request to enter a Pod."""
+    node = Node()
+    call = await started(node)
+    await call("POST", PODS, pod(nodeName="n1"))
+    request = scope("POST", f"{PODS}/{name}/exec", {}, query)
+    sent: list[Any] = []
+
+    inbox = [{"type": "websocket.connect"} if kind == "websocket" else {"type": "http.request"}]
+
+    async def receive() -> Any:
+        return inbox.pop() if inbox else {"type": "websocket.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def take_over(headers: list[tuple[bytes, bytes]]) -> Any:
+        raise ConnectionError("taken over")
+
+    if kind == "websocket":
+        del request["method"]
+        request.update(type="websocket", subprotocols=[offered] if offered else [])
+        request["extensions"] = {"websocket.http.response": {}}
+    else:
+        if spdy:
+            request["extensions"] = {UPGRADE: take_over}
+        if offered:
+            request["headers"] = [(b"x-stream-protocol-version", offered.encode())]
+    await call.server(request, receive, send)
+    if not sent:  # it went beyond HTTP
+        return 101, None, node
+    if "websocket.accept" in sent[0]["type"]:
+        return 101, sent[0]["subprotocol"], node
+    return sent[0]["status"], json.loads(sent[1]["body"]), node
+
+
+BEST = {"websocket": "v5.channel.k8s.io", "spdy": "v4.channel.k8s.io"}
+TRUE = {"command": "true", "stdout": "true"}
+
+
+@pytest.mark.parametrize("kind", BEST)
+def test_both_roads_lead_to_the_same_command(kind: str) -> None:
+    code, _, node = run(ask(kind, {**TRUE, "stdin": "true"}, offered=BEST[kind]))
+    assert code == 101
+    assert node.asked == [("app", ["true"], True, False)]
+
+
+@pytest.mark.parametrize("kind", BEST)
+@pytest.mark.parametrize(
+    ("query", "name", "code", "text"),
+    [
+        (TRUE, "other", 404, 'pods "other" not found'),
+        ({"stdout": "true"}, "web", 400, "you must specify at least one command"),
+        ({**TRUE, "container": "no"}, "web", 400, "container no is not valid for pod web"),
+    ],
+)
+def test_a_refusal_is_a_status_before_the_upgrade(
+    kind: str, query: dict[str, str], name: str, code: int, text: str
+) -> None:
+    got, status, node = run(ask(kind, query, name=name, offered=BEST[kind]))
+    assert (got, status["kind"], status["message"]) == (code, "Status", text)
+    assert node.asked == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "offered", "spdy", "code", "text"),
+    [
+        ("websocket", "", True, 400, "no usable subprotocol"),
+        ("websocket", "base64.channel.k8s.io", True, 400, "no usable subprotocol"),
+        ("spdy", "", True, 400, "X-Stream-Protocol-Version header is required"),
+        ("spdy", "v1.channel.k8s.io", True, 403, "unable to negotiate protocol"),
+        ("spdy", "v4.channel.k8s.io", False, 400, "Upgrade request required"),
+    ],
+)
+def test_what_cannot_be_agreed_on_starts_nothing(
+    kind: str, offered: str, spdy: bool, code: int, text: str
+) -> None:
+    got, status, node = run(ask(kind, TRUE, offered=offered, spdy=spdy))
+    assert got == code
+    assert text in status["message"]
+    assert node.asked == []
+
+
+def test_the_client_says_which_version_it_likes_best() -> None:
+    code, _, _ = run(ask("spdy", TRUE, offered="v9.channel.k8s.io, v2.channel.k8s.io"))
+    assert code == 101

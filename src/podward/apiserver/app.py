@@ -16,9 +16,9 @@ from podward.api.errors import ApiStatusError, status_error
 from podward.api.scheme import SCHEME, Scheme
 from podward.apiserver.bootstrap import bootstrap
 from podward.apiserver.event_ttl import run_event_ttl
+from podward.apiserver.handlers import connect
 from podward.apiserver.handlers.create import bind, create
 from podward.apiserver.handlers.delete import delete, delete_collection
-from podward.apiserver.handlers.exec import open_exec
 from podward.apiserver.handlers.get import get
 from podward.apiserver.handlers.list import list_collection
 from podward.apiserver.handlers.logs import logs
@@ -29,10 +29,10 @@ from podward.apiserver.identity import ANONYMOUS, Identity
 from podward.apiserver.metrics import RequestCounter, stored_objects
 from podward.apiserver.namespace_lifecycle import NamespaceLifecycle
 from podward.apiserver.registry import Registry
-from podward.apiserver.request import Request, Response, StreamResponse
+from podward.apiserver.request import Request, Response, StreamResponse, UpgradeResponse
 from podward.apiserver.responses import error_response
 from podward.apiserver.router import Target, route
-from podward.client.node_access import ExecSession, NodeAccess
+from podward.client.node_access import NodeAccess
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 from podward.machinery.metrics import Family
@@ -41,16 +41,13 @@ from podward.store.base import Store, StoreUnavailable
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Answer = Response | StreamResponse
+Answer = Response | StreamResponse | UpgradeResponse
 RouteHandler = Callable[[Request], Awaitable[Answer]]
 
 _BODY_LIMIT: Final = 3 * 1024 * 1024
 _HEALTH_CHECKS: Final = ("healthz", "livez", "readyz")
 _NOT_FOUND: Final = "the server could not find the requested resource"
 _NOT_ALLOWED: Final = "the server does not allow this method on the requested resource"
-_WEBSOCKET_ONLY: Final = (
-    "exec is served over WebSocket only (kubectl 1.31 or later), not over SPDY or plain HTTP"
-)
 _log = logging.getLogger(__name__)
 
 _COLLECTION: Final = {"POST": create, "DELETE": delete_collection}
@@ -89,7 +86,7 @@ class ApiServer:
         self._templates: dict[str, list[tuple[str, RouteHandler]]] = {}
         for template, handler in self._extra_routes.items():
             self._templates.setdefault(template.split("/")[1], []).append((template, handler))
-        self._streams: set[asyncio.Task[None]] = set()
+        self._streams: set[asyncio.Future[None]] = set()
 
     async def bootstrap(self) -> None:
         """Create what every cluster begins with; what is there already stays."""
@@ -106,7 +103,8 @@ class ApiServer:
         return [self._requests.read(), await stored_objects(self.registry)]
 
     async def close(self) -> None:
-        """End every watch and log that is being followed. Requests that come later are still answered."""
+        """End every watch, log that is being followed, and connection into a Pod. Requests that come later
+        are still answered."""
         streams = list(self._streams)
         for stream in streams:
             stream.cancel()
@@ -116,11 +114,18 @@ class ApiServer:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "websocket":
-            await self._exec(scope, receive, send)
+            await receive()  # websocket.connect
+            answer = await self._answer(scope, _no_body)
+            if isinstance(answer, UpgradeResponse):
+                await self._run_upgraded(answer, receive, send)
+            else:
+                await _refuse(scope, send, answer)
         else:
             answer = await self._answer(scope, receive)
             if isinstance(answer, StreamResponse):
                 await self._send_stream(answer, receive, send)
+            elif isinstance(answer, UpgradeResponse):
+                await self._run_upgraded(answer, receive, send)
             else:
                 await _send(answer, send, with_body=scope["method"] != "HEAD")
 
@@ -147,20 +152,22 @@ class ApiServer:
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         """The answer of any request, counted; nothing that goes wrong gets past here."""
         target = route(scope["path"], self._scheme)
+        method = scope.get("method", "GET")  # a WebSocket has none of its own
         answer: Answer
         try:
             body = await _read_body(receive)
             answer = await self._dispatch(self._request(scope, body), target)
         except Exception as error:
-            answer = _refusal(error, scope["method"], scope["path"])
+            answer = _refusal(error, method, scope["path"])
         watch = b"watch=true" in scope.get("query_string", b"")
-        return self._counted(answer, scope["method"], target, watch=watch)
+        return self._counted(answer, method, target, watch=watch)
 
     def _counted(
         self, answer: Answer, method: str, target: Target | None, *, watch: bool
     ) -> Answer:
         watch = watch or isinstance(answer, StreamResponse)
-        self._requests.count(method, target, watch, answer.status)
+        verb = "CONNECT" if _into_a_pod(target) else method
+        self._requests.count(verb, target, watch, answer.status)
         return answer
 
     def _request(self, scope: Scope, body: bytes) -> Request:
@@ -187,7 +194,7 @@ class ApiServer:
             if request.method not in ("GET", "HEAD"):
                 raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
             return await extra(request)
-        if target is None:
+        if target is None or (request.scope.get("type") == "websocket" and not _into_a_pod(target)):
             raise status_error(404, "NotFound", _NOT_FOUND)
         return await self._resource(target, request)
 
@@ -203,8 +210,10 @@ class ApiServer:
 
     async def _resource(self, target: Target, request: Request) -> Answer:
         method = "GET" if request.method == "HEAD" else request.method
-        if target.subresource == "exec":
-            raise errors.bad_request(_WEBSOCKET_ONLY)
+        if _into_a_pod(target):
+            if request.method not in ("GET", "POST"):
+                raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
+            return await connect.connect(self.registry, self.node_access, target, request)
         if target.subresource == "log":
             if method != "GET":
                 raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
@@ -227,22 +236,18 @@ class ApiServer:
         answer: Answer = await handlers[method](self.registry, target, request)
         return answer
 
-    async def _exec(self, scope: Scope, receive: Receive, send: Send) -> None:
-        from podward.apiserver.remote_command import serve_exec
-
-        async def open_session(request: Request) -> ExecSession:
-            target = route(request.path, self._scheme)
-            if target is None or target.subresource != "exec":
-                raise status_error(404, "NotFound", _NOT_FOUND)
-            try:
-                session = await open_exec(self.registry, self.node_access, target, request)
-            except ApiStatusError as error:
-                self._requests.count("CONNECT", target, False, error.status.code or 500)
-                raise
-            self._requests.count("CONNECT", target, False, 101)
-            return session
-
-        await serve_exec(scope, receive, send, lambda: self._request(scope, b""), open_session)
+    async def _run_upgraded(self, answer: UpgradeResponse, receive: Receive, send: Send) -> None:
+        """Until it is over, or the server closes."""
+        running = asyncio.ensure_future(answer.run(receive, send))
+        self._streams.add(running)
+        try:
+            await asyncio.wait({running})
+        finally:
+            self._streams.discard(running)
+            running.cancel()
+            (ended,) = await asyncio.gather(running, return_exceptions=True)
+        if isinstance(ended, Exception):
+            _log.error("a connection into a Pod broke off", exc_info=ended)
 
     async def _send_stream(self, answer: StreamResponse, receive: Receive, send: Send) -> None:
         """Send chunks until they end, the client goes away, or the server closes."""
@@ -294,6 +299,14 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
+async def _no_body() -> MutableMapping[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _into_a_pod(target: Target | None) -> bool:
+    return target is not None and target.subresource in connect.SUBRESOURCES
+
+
 async def _read_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
     size = 0
@@ -312,7 +325,17 @@ async def _read_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def _start(answer: Answer, length: int | None) -> MutableMapping[str, Any]:
+async def _refuse(scope: Scope, send: Send, answer: Response | StreamResponse) -> None:
+    """What a WebSocket's client gets instead of the upgrade."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = answer.body if isinstance(answer, Response) else b""
+    await send({**_start(answer, len(body)), "type": "websocket.http.response.start"})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _start(answer: Response | StreamResponse, length: int | None) -> MutableMapping[str, Any]:
     headers = [(b"content-type", answer.content_type.encode("latin-1"))]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))

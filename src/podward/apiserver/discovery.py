@@ -20,6 +20,8 @@ _SUBRESOURCES: dict[str, tuple[str, list[str]]] = {
     "binding": ("Binding", ["create"]),
     "log": ("", ["get"]),
     "exec": ("PodExecOptions", ["create", "get"]),
+    "attach": ("PodAttachOptions", ["create", "get"]),
+    "portforward": ("PodPortForwardOptions", ["create", "get"]),
 }
 """Name -> (its kind, if not the resource's own; its verbs)."""
 

@@ -1,6 +1,6 @@
 """An HTTP request as the handlers see it: read wholly, decoded, with its author."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -44,3 +44,20 @@ class StreamResponse(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
+
+
+class UpgradeResponse(msgspec.Struct, frozen=True):
+    """The connection leaves HTTP: `run` answers the upgrade with ASGI's receive and send, and has the rest."""
+
+    run: Callable[
+        [
+            Callable[[], Awaitable[MutableMapping[str, Any]]],
+            Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        ],
+        Awaitable[None],
+    ]
+    status: int = 101
+    body: bytes = b""
+    content_type: str = ""
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    chunks: None = None

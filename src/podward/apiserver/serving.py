@@ -3,6 +3,9 @@
 uvicorn does not hand the client's certificate to the application (a proposal to do so is open), so two small
 subclasses of its protocols do. They also are the boundary that keeps a network request from claiming an
 in-process identity: the scope's extensions are made here, from what TLS verified and nothing else.
+
+uvicorn knows no upgrade but a WebSocket's either. Who asks for SPDY/3.1 gets a request like any other, with an
+extension by which the application can take the connection over (`streaming.duplex.UPGRADE`).
 """
 
 import asyncio
@@ -13,9 +16,13 @@ from typing import Any, Final
 
 from podward.apiserver.authentication import PEER
 from podward.apiserver.certificates import Credentials
+from podward.apiserver.streaming.duplex import UPGRADE
+from podward.machinery.network import ByteStream
 
 _CLOSING_SECONDS: Final = 1.0
 """How long a client may take to answer that a connection at rest is closed."""
+_EARLY_BYTES: Final = 64 * 1024
+"""What a client may send behind a request for an upgrade before it has the answer."""
 
 
 class HttpsServer:
@@ -62,6 +69,9 @@ class HttpsServer:
             server_header=False,
             date_header=False,
             ws_per_message_deflate=False,
+            # A client whose command does not read its input is not read either, so no answer to a ping
+            # is seen: exec was cut off after 40 s. The pings stay, for they find out who is gone.
+            ws_ping_timeout=None,
             timeout_graceful_shutdown=self._grace_seconds,
             timeout_keep_alive=self._keep_alive_seconds,
         )
@@ -125,13 +135,81 @@ def _extensions(transport: Any) -> dict[str, Any]:
     return {PEER: (names[0], organizations)} if names else {}
 
 
+class _TakenOver(ByteStream):
+    """A connection that has left HTTP; uvicorn counts it among its own until it is lost."""
+
+    def __init__(self, connections: set[Any]) -> None:
+        super().__init__()
+        self._connections = connections
+        connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """What uvicorn calls when it ends."""
+        self._transport.close()
+
+
 def _http_protocol() -> type[asyncio.Protocol]:
+    from httptools import HttpParserError, HttpParserUpgrade
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class Protocol(HttpToolsProtocol):
+        _early: bytes | None = None
+        """What came behind a request for SPDY; None as long as there was none."""
+
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self.scope["extensions"] = _extensions(self.transport)
+
+        def on_headers_complete(self) -> None:
+            asked = self._get_upgrade() == b"spdy/3.1"
+            if asked:
+                extensions: dict[str, Any] = {
+                    **_extensions(self.transport),
+                    UPGRADE: self.take_over,
+                }
+                self.scope["extensions"] = extensions
+            super().on_headers_complete()
+            if asked:  # a parser that has seen an upgrade reads no second request
+                self.cycle.keep_alive = False
+
+        def data_received(self, data: bytes) -> None:
+            if self._early is not None:
+                self._early += data
+                if len(self._early) > _EARLY_BYTES:
+                    self.transport.close()
+                return
+            self._unset_keepalive_if_required()
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                if self._should_upgrade():
+                    self.handle_websocket_upgrade()
+                elif UPGRADE in self.scope["extensions"]:
+                    self._early = data[upgrade.args[0] :]
+                else:
+                    self._unsupported_upgrade_warning()
+            except HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+
+        async def take_over(self, headers: list[tuple[bytes, bytes]]) -> ByteStream:
+            stream = _TakenOver(self.connections)
+            self.connections.discard(self)
+            self.cycle.disconnected = True  # nothing more to answer
+            lines = [b"HTTP/1.1 101 Switching Protocols"]
+            lines += [name + b": " + value for name, value in headers]
+            stream.connection_made(self.transport)
+            if self.transport.is_closing():
+                stream.connection_lost(None)
+                return stream
+            self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n")
+            if self._early:
+                stream.data_received(self._early)
+            self.transport.set_protocol(stream)
+            return stream
 
     return Protocol
 

@@ -1,4 +1,4 @@
-"""What the API server needs of a node: the logs of a container and a way into it.
+"""What the API server needs of a node: the logs of a container, and ways into it and its Pod.
 
 In Kubernetes these are HTTPS calls to the kubelet's own port; here the composition root hands in whatever
 serves them (`kubelet/server.py`). The server knows no kubelet, it declares what it uses.
@@ -33,6 +33,8 @@ class LogQuery:
 
 
 class ExecSession(Protocol):
+    """A conversation with a process in a container: a command of its own, or the container's first."""
+
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """(1, data) stdout, (2, data) stderr, until both have ended."""
 
@@ -48,6 +50,23 @@ class ExecSession(Protocol):
     async def close(self) -> None: ...
 
 
+class PortConnection(Protocol):
+    """A connection to a port of a Pod; each side can end before the other."""
+
+    async def read(self) -> bytes:
+        """What has come; empty once the Pod has ended or is gone."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self) -> None:
+        """No more will be written; what the Pod writes is still read."""
+
+    async def close(self) -> None: ...
+
+    def abort(self) -> None:
+        """Close, and let go of what is not sent yet."""
+
+
 class NodeAccess(Protocol):
     async def logs(self, pod: Pod, query: LogQuery) -> AsyncIterator[bytes]:
         """Opens the log (`NodeAccessError` before the first byte), then streams it."""
@@ -55,3 +74,8 @@ class NodeAccess(Protocol):
     async def exec(
         self, pod: Pod, container: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecSession: ...
+
+    async def attach(self, pod: Pod, container: str, *, stdin: bool) -> ExecSession:
+        """To the container's first process: what it writes from now on. `wait` is 0 however it ends."""
+
+    async def port_forward(self, pod: Pod, port: int) -> PortConnection: ...

@@ -1,25 +1,60 @@
-"""What the node gives to others: a container's log, and a way into it (`client.node_access.NodeAccess`)."""
+"""What the node gives to others: a container's log, and ways into it and its Pod (`client.node_access`)."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 from lightkube.models import core_v1
 
-from podward.client.node_access import ExecSession, LogQuery, NodeAccessError
+from podward.client.node_access import ExecSession, LogQuery, NodeAccessError, PortConnection
 from podward.kubelet.runtime.base import (
     ContainerState,
     ContainerStatus,
     LogOptions,
     Runtime,
     RuntimeFailure,
+    SandboxState,
 )
 from podward.machinery.clock import Clock
+from podward.machinery.network import ByteStream, Network
+from podward.probes.ports import dial_error
+
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
+class _Attached:
+    """What a container writes goes straight to its log: that is followed, both its outputs in one."""
+
+    def __init__(self, log: AsyncIterator[bytes]) -> None:
+        self._log = log
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        async for data in self._log:
+            if data:
+                yield 1, data
+
+    async def write(self, data: bytes) -> None:
+        """Nobody attaches with an input."""
+
+    async def close_stdin(self) -> None:
+        """There is none."""
+
+    async def resize(self, width: int, height: int) -> None:
+        """There is no terminal."""
+
+    async def wait(self) -> int:
+        return 0
+
+    async def close(self) -> None:
+        close = getattr(self._log, "aclose", None)
+        if close is not None:
+            await close()
 
 
 class NodeServer:
-    def __init__(self, runtime: Runtime, clock: Clock) -> None:
+    def __init__(self, runtime: Runtime, clock: Clock, network: Network) -> None:
         self._runtime = runtime
         self._clock = clock
+        self._network = network
 
     async def logs(self, pod: core_v1.Pod, query: LogQuery) -> AsyncIterator[bytes]:
         instance = await self._instance(pod, query)
@@ -61,16 +96,51 @@ class NodeServer:
     async def exec(
         self, pod: core_v1.Pod, container: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecSession:
+        running = await self._running(pod, container)
+        try:
+            return await self._runtime.exec(running.id, command, stdin=stdin, tty=tty)
+        except RuntimeFailure as error:
+            raise NodeAccessError(500, f"Internal error occurred: {error}") from error
+
+    async def attach(self, pod: core_v1.Pod, container: str, *, stdin: bool) -> ExecSession:
+        running = await self._running(pod, container)
+        if stdin:
+            raise NodeAccessError(
+                400,
+                f'container "{container}" has no stdin: the {self._runtime.name} runtime gives none to a '
+                "container's own command; attach without it, or use exec",
+            )
+        options = LogOptions(follow=True, tail_lines=0)
+        return _Attached(self._runtime.read_log(running.config.log_path, options, running.id))
+
+    async def _running(self, pod: core_v1.Pod, container: str) -> ContainerStatus:
         for status in await self._containers(pod):
             if status.config.name == container and status.state is ContainerState.RUNNING:
-                try:
-                    return await self._runtime.exec(status.id, command, stdin=stdin, tty=tty)
-                except RuntimeFailure as error:
-                    raise NodeAccessError(500, f"Internal error occurred: {error}") from error
+                return status
         raise NodeAccessError(404, f'container not found ("{container}")')
 
+    async def port_forward(self, pod: core_v1.Pod, port: int) -> PortConnection:
+        """From inside the Pod's network, as far as there is one: so a server on its loopback is found too."""
+        sandboxes = await self._runtime.list_pod_sandboxes(_uid(pod))
+        if not sandboxes or sandboxes[0].state is not SandboxState.READY:
+            raise NodeAccessError(500, "the pod's sandbox is not running")
+        hosts = (*(_LOOPBACK if sandboxes[0].host_network else ()), *sandboxes[0].ips)
+        problems: list[str] = []
+        for host in hosts:
+            try:
+                _, stream = await self._network.connect(host, port, ByteStream)
+            except OSError as error:
+                problems.append(dial_error(host, port, error))
+            else:
+                return stream
+        raise NodeAccessError(500, "; ".join(problems))
+
     async def _containers(self, pod: core_v1.Pod) -> list[ContainerStatus]:
-        return await self._runtime.list_containers((pod.metadata and pod.metadata.uid) or "")
+        return await self._runtime.list_containers(_uid(pod))
+
+
+def _uid(pod: core_v1.Pod) -> str:
+    return (pod.metadata and pod.metadata.uid) or ""
 
 
 def _waits(pod: core_v1.Pod, name: str) -> str:

@@ -7,9 +7,11 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+_HELD_BYTES: Final = 256 * 1024
 
 
 class NameNotFound(OSError):
@@ -70,3 +72,77 @@ class SystemNetwork:
             context.verify_mode = ssl.CERT_NONE
             self._tls = context
         return self._tls
+
+
+class ByteStream(asyncio.Protocol):
+    """A connection as something to read and to write; each side can end before the other."""
+
+    def __init__(self) -> None:
+        self._transport: Any = None
+        self._held = bytearray()
+        self._ended = False
+        self._lost = False
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    async def read(self) -> bytes:
+        """What has come; empty once the peer has ended or is gone."""
+        while not self._held:
+            if self._ended:
+                return b""
+            self._readable.clear()
+            await self._readable.wait()
+        data = bytes(self._held)
+        self._held.clear()
+        if not self._lost:
+            self._transport.resume_reading()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Waits while the peer is slow; nothing happens once it is gone."""
+        if not self._lost:
+            self._transport.write(data)
+            await self._writable.wait()
+
+    async def end(self) -> None:
+        """No more will be written; what the peer writes is still read."""
+        if not self._lost and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    async def close(self) -> None:
+        """What was written is still sent."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close, and let go of what is not sent yet."""
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        self._readable.set()
+        if len(self._held) > _HELD_BYTES:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """TLS has no ends that are apart."""
+        self._finish()
+        return self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._writable.set()
+        self._finish()
+
+    def _finish(self) -> None:
+        self._ended = True
+        self._readable.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()

@@ -67,6 +67,8 @@ class SandboxStatus(msgspec.Struct, frozen=True):
     state: SandboxState
     created_at: datetime
     ips: tuple[str, ...]
+    host_network: bool = False
+    """Its network is the machine's own: what listens on its loopback is found on ours."""
 
 
 class Mount(msgspec.Struct, frozen=True):

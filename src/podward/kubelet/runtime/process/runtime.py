@@ -219,6 +219,7 @@ class ProcessRuntime:
                 state=SandboxState.READY if self._ready(record) else SandboxState.NOT_READY,
                 created_at=record.created_at,
                 ips=(self._node_ip,),
+                host_network=True,
             )
             for record in self._sandboxes.values()
             if pod_uid is None or record.config.pod_uid == pod_uid
