@@ -1,8 +1,11 @@
-"""What all tests share: how Hypothesis behaves on a noisy machine."""
+"""What all tests share: how Hypothesis behaves on a noisy machine, and an engine."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+from tests.engine.containerd import Containerd, missing
 
 settings.register_profile(
     "podward",
@@ -11,3 +14,17 @@ settings.register_profile(
     derandomize=os.environ.get("CI") == "true",
 )
 settings.load_profile("podward")
+
+
+@pytest.fixture(scope="session")
+def containerd() -> Iterator[Containerd]:
+    """One engine for all tests that leave it as they found it."""
+    lacking = missing()
+    if lacking:
+        what = f"containerd: this machine lacks {', '.join(lacking)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"cannot be had on this machine: {what}")
+        pytest.skip(f"NOT TESTED, cannot be had on this machine: {what}")
+    engine = Containerd().start().load_usual()
+    yield engine
+    engine.tear_down()

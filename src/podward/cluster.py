@@ -236,14 +236,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         store = _open_store(config.data_dir)
         cleanup.push_async_callback(store.close)
         node_ip = default_address()
-        runtime = ProcessRuntime(
-            config.data_dir / "runtime",
-            clock=clock,
-            entropy=entropy,
-            node_ip=node_ip,
-            isolation=config.isolation,
-            log=log.warning,
-        )
+        runtime = _runtime(config, clock, entropy, node_ip)
         try:
             await runtime.start()
         except RuntimeFailure as error:
@@ -320,6 +313,35 @@ def _open_store(data_dir: Path) -> SqliteStore:
         return SqliteStore.open(data_dir / "store.db")
     except StoreError as error:
         raise ClusterError(str(error)) from error
+
+
+def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str) -> Runtime:
+    """`process`, `cri` (the engine's socket is looked for) or `cri://PATH`."""
+    folder = config.data_dir / "runtime"
+    kind, _, place = config.runtime.partition("://")
+    if kind == "process":
+        return ProcessRuntime(
+            folder,
+            clock=clock,
+            entropy=entropy,
+            node_ip=node_ip,
+            isolation=config.isolation,
+            log=log.warning,
+        )
+    if kind != "cri":
+        raise ClusterError(f"no runtime is called {config.runtime}: process, cri or cri://SOCKET")
+    from podward.kubelet.runtime.cri import CriRuntime  # gRPC is loaded by whom it serves
+
+    return CriRuntime(place, instance=_instance(folder, entropy), clock=clock)
+
+
+def _instance(folder: Path, entropy: Entropy) -> str:
+    """Whose the sandboxes on an engine are; made once, kept with the data."""
+    path = folder / "instance"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text(entropy.hex(16))
+    return path.read_text().strip()
 
 
 def _node_facts(name: str, ip: str, runtime: Runtime) -> NodeFacts:

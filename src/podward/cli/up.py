@@ -29,7 +29,13 @@ def parse_address(text: str) -> tuple[str, int]:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where everything is kept.")
 @click.option("--listen", default="127.0.0.1:6443", show_default=True, metavar="HOST:PORT")
 @click.option("--node-name", default=None, help="By default the host's name.")
-@click.option("--runtime", type=click.Choice(["process"]), default="process", show_default=True)
+@click.option(
+    "--runtime",
+    default="process",
+    show_default=True,
+    metavar="process|cri|cri://SOCKET",
+    help="What runs containers: processes of this machine, or an engine (containerd, CRI-O) at its socket.",
+)
 @click.option(
     "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
 )

@@ -21,6 +21,7 @@ from podward.kubelet.runtime.base import (
     ContainerStatus,
     CreateContainerError,
     Mount,
+    Resources,
     Runtime,
     RuntimeFailure,
 )
@@ -214,7 +215,7 @@ class ContainerStarter:
             env=env,
             mounts=mounts,
             log_path=f"{logs}/{attempt}.log",
-            memory_limit_bytes=_memory_limit(container),
+            resources=Resources(memory_limit_bytes=_memory_limit(container)),
             stdin=bool(container.stdin),
             tty=bool(container.tty),
             labels={

@@ -314,6 +314,7 @@ class PodWorker:
             pod_uid=self._uid,
             attempt=attempt,
             hostname=(self.pod.spec and self.pod.spec.hostname) or self._meta.name or "",
+            log_directory=self._tools.starter.log_folder(self.pod),
         )
         try:
             return await self._tools.runtime.run_pod_sandbox(config)

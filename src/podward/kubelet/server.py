@@ -21,35 +21,6 @@ from podward.probes.ports import dial_error
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
-class _Attached:
-    """What a container writes goes straight to its log: that is followed, both its outputs in one."""
-
-    def __init__(self, log: AsyncIterator[bytes]) -> None:
-        self._log = log
-
-    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        async for data in self._log:
-            if data:
-                yield 1, data
-
-    async def write(self, data: bytes) -> None:
-        """Nobody attaches with an input."""
-
-    async def close_stdin(self) -> None:
-        """There is none."""
-
-    async def resize(self, width: int, height: int) -> None:
-        """There is no terminal."""
-
-    async def wait(self) -> int:
-        return 0
-
-    async def close(self) -> None:
-        close = getattr(self._log, "aclose", None)
-        if close is not None:
-            await close()
-
-
 class NodeServer:
     def __init__(self, runtime: Runtime, clock: Clock, network: Network) -> None:
         self._runtime = runtime
@@ -104,14 +75,10 @@ class NodeServer:
 
     async def attach(self, pod: core_v1.Pod, container: str, *, stdin: bool) -> ExecSession:
         running = await self._running(pod, container)
-        if stdin:
-            raise NodeAccessError(
-                400,
-                f'container "{container}" has no stdin: the {self._runtime.name} runtime gives none to a '
-                "container's own command; attach without it, or use exec",
-            )
-        options = LogOptions(follow=True, tail_lines=0)
-        return _Attached(self._runtime.read_log(running.config.log_path, options, running.id))
+        try:
+            return await self._runtime.attach(running.id, stdin=stdin, tty=running.config.tty)
+        except RuntimeFailure as error:
+            raise NodeAccessError(400, str(error)) from error
 
     async def _running(self, pod: core_v1.Pod, container: str) -> ContainerStatus:
         for status in await self._containers(pod):

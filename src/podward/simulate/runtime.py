@@ -10,6 +10,7 @@ from podward.kubelet.runtime.base import (
     ContainerState,
     ContainerStatus,
     CreateContainerError,
+    Credentials,
     ExecResult,
     ExecTimeout,
     ImageStatus,
@@ -21,6 +22,7 @@ from podward.kubelet.runtime.base import (
     SandboxStatus,
     StartError,
 )
+from podward.kubelet.runtime.log_attachment import LogAttachment, no_input
 from podward.kubelet.runtime.process.images import normalize
 from podward.simulate.answers import Image
 from podward.simulate.processes import Collected, Nowhere, Pipe, Process
@@ -91,7 +93,7 @@ class SimulatedRuntime:
             return None
         return ImageStatus(image, f"simulated:{image}")
 
-    async def pull_image(self, image: str) -> ImageStatus:
+    async def pull_image(self, image: str, credentials: Credentials | None = None) -> ImageStatus:
         described, name = self._image(image), normalize(image)
         await asyncio.sleep(described.pull or 0)
         if described.missing:
@@ -213,6 +215,13 @@ class SimulatedRuntime:
         return self.world.run(
             container, program, command, stdin=stdin, stdout=out, stderr=err  # type: ignore[arg-type]
         )  # fmt: skip
+
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> LogAttachment:
+        config = self._container(container_id).config
+        if stdin:
+            raise no_input(config.name, self.name)
+        options = LogOptions(follow=True, tail_lines=0)
+        return LogAttachment(self.read_log(config.log_path, options, container_id))
 
     # ---- logs
 

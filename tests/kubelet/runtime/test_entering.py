@@ -9,8 +9,9 @@ import pytest
 import uvloop
 
 from podward.kubelet.runtime.base import ContainerConfig, ExecResult, SandboxConfig
-from podward.kubelet.runtime.process import ProcessRuntime, bubblewrap, entering
-from podward.kubelet.runtime.process.children import run_to_end, spawning
+from podward.kubelet.runtime.linux import entering
+from podward.kubelet.runtime.linux.children import run_to_end, spawning
+from podward.kubelet.runtime.process import ProcessRuntime, bubblewrap
 from podward.machinery.clock import SystemClock
 from podward.machinery.entropy import Entropy
 

@@ -7,7 +7,7 @@ import pytest
 import uvloop
 from tests.contracts.runtime import exited
 
-from podward.kubelet.runtime.base import ContainerConfig, SandboxConfig
+from podward.kubelet.runtime.base import ContainerConfig, Resources, SandboxConfig
 from podward.kubelet.runtime.process import ProcessRuntime
 from podward.kubelet.runtime.process.memory import MemoryGroups
 from podward.machinery.clock import SystemClock
@@ -36,7 +36,8 @@ def outcome(folder: Path, command: list[str], limit: int) -> tuple[int | None, s
         await runtime.start()
         sandbox = await runtime.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
         config = ContainerConfig(
-            "main", 0, "busybox", command=command, log_path=str(folder / "log"), memory_limit_bytes=limit
+            "main", 0, "busybox", command=command, log_path=str(folder / "log"),
+            resources=Resources(memory_limit_bytes=limit),
         )  # fmt: skip
         container = await runtime.create_container(sandbox, config)
         await runtime.start_container(container)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -50,13 +50,97 @@ class SandboxState(StrEnum):
     NOT_READY = "not-ready"
 
 
+class NamespaceMode(StrEnum):
+    """Whose namespace of a kind a container lives in."""
+
+    POD = "pod"
+    CONTAINER = "container"
+    NODE = "node"
+
+
+class SecurityProfile(msgspec.Struct, frozen=True):
+    """Of seccomp or AppArmor; no profile at all is left to the runtime."""
+
+    type: Literal["RuntimeDefault", "Unconfined", "Localhost"]
+    localhost_ref: str = ""
+
+
+class SeLinuxOptions(msgspec.Struct, frozen=True):
+    user: str = ""
+    role: str = ""
+    type: str = ""
+    level: str = ""
+
+
+class SecurityContext(msgspec.Struct, frozen=True):
+    """What a container may and who it is: the Pod's and the container's own wishes, made one."""
+
+    run_as_user: int | None = None
+    """None: whom the image names."""
+    run_as_group: int | None = None
+    supplemental_groups: tuple[int, ...] = ()
+    privileged: bool = False
+    read_only_root: bool = False
+    no_new_privileges: bool = False
+    add_capabilities: tuple[str, ...] = ()
+    """Without `CAP_`, as a Pod spec has them; `ALL` is all."""
+    drop_capabilities: tuple[str, ...] = ()
+    seccomp: SecurityProfile | None = None
+    apparmor: SecurityProfile | None = None
+    selinux: SeLinuxOptions | None = None
+    unmasked_proc: bool = False
+    """`procMount: Unmasked`."""
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """To cgroups; 0 is not limited."""
+
+    cpu_shares: int = 0
+    cpu_quota: int = 0
+    """Microseconds of a `cpu_period`."""
+    cpu_period: int = 0
+    memory_limit_bytes: int = 0
+    oom_score_adj: int = 0
+    hugepage_limits: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """Page size (`2MB`) -> bytes."""
+
+
+class PortMapping(msgspec.Struct, frozen=True):
+    container_port: int
+    host_port: int
+    protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+    host_ip: str = ""
+
+
+class Dns(msgspec.Struct, frozen=True):
+    """The lines of /etc/resolv.conf."""
+
+    servers: tuple[str, ...] = ()
+    searches: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
 class SandboxConfig(msgspec.Struct, frozen=True):
+    """What a Pod's containers share. A runtime without namespaces of its own takes from it what it can."""
+
     pod_name: str
     pod_namespace: str
     pod_uid: str
     attempt: int = 0
     hostname: str = ""
     log_directory: str = ""
+    network: NamespaceMode = NamespaceMode.POD
+    """`POD` or `NODE` (hostNetwork)."""
+    pid: NamespaceMode = NamespaceMode.CONTAINER
+    """`POD` if the containers see each other's processes (shareProcessNamespace), `NODE` for hostPID."""
+    ipc: NamespaceMode = NamespaceMode.POD
+    dns: Dns | None = None
+    """None: as the machine has it."""
+    port_mappings: Sequence[PortMapping] = ()
+    sysctls: Mapping[str, str] = msgspec.field(default_factory=dict)
+    cgroup_parent: str = ""
+    security: SecurityContext = SecurityContext()
+    runtime_handler: str = ""
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
@@ -69,12 +153,22 @@ class SandboxStatus(msgspec.Struct, frozen=True):
     ips: tuple[str, ...]
     host_network: bool = False
     """Its network is the machine's own: what listens on its loopback is found on ours."""
+    network_namespace: str = ""
+    """A path by which this machine's processes enter its network; empty where there is none."""
+
+
+class MountPropagation(StrEnum):
+    PRIVATE = "None"
+    HOST_TO_CONTAINER = "HostToContainer"
+    BIDIRECTIONAL = "Bidirectional"
 
 
 class Mount(msgspec.Struct, frozen=True):
     host_path: str
     container_path: str
     read_only: bool = False
+    propagation: MountPropagation = MountPropagation.PRIVATE
+    recursive_read_only: bool = False
 
 
 class ContainerConfig(msgspec.Struct, frozen=True):
@@ -93,9 +187,12 @@ class ContainerConfig(msgspec.Struct, frozen=True):
     mounts: Sequence[Mount] = ()
     log_path: str = ""
     """Absolute; the file that receives stdout and stderr."""
-    memory_limit_bytes: int = 0
-    """0 for none."""
+    resources: Resources = Resources()
+    security: SecurityContext = SecurityContext()
+    stop_signal: str = ""
+    """`SIGUSR1`; empty for the image's own."""
     stdin: bool = False
+    stdin_once: bool = False
     tty: bool = False
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -122,8 +219,21 @@ class ImageStatus(msgspec.Struct, frozen=True):
     image: str
     """As the status shows it, e.g. `docker.io/library/busybox:latest`."""
     image_id: str
+    user: str = ""
+    """Whom its containers run as: a name, a number, or empty for root."""
     note: str = ""
     """Not empty if the image is not what its name says, e.g. that it stands for the host's filesystem."""
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """For one registry, as a `dockerconfigjson` has them."""
+
+    username: str = ""
+    password: str = ""
+    auth: str = ""
+    server_address: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
 
 
 class ExecResult(msgspec.Struct, frozen=True):
@@ -226,7 +336,9 @@ class Runtime(Protocol):
     async def image_status(self, image: str) -> ImageStatus | None:
         """None if the image is not here and must be pulled."""
 
-    async def pull_image(self, image: str) -> ImageStatus: ...
+    async def pull_image(
+        self, image: str, credentials: Credentials | None = None
+    ) -> ImageStatus: ...
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str: ...
 
@@ -256,6 +368,10 @@ class Runtime(Protocol):
     async def exec(
         self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecStream: ...
+
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecStream:
+        """To the container's first process, from now on; `wait` returns 0 however it ends, `close` leaves it
+        running. `RuntimeFailure` for an input where there is none."""
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None

@@ -9,6 +9,7 @@ from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerEvent,
     ContainerStatus,
+    Credentials,
     ExecResult,
     ExecStream,
     ExecTimeout,
@@ -76,8 +77,8 @@ class FaultyRuntime:
     async def image_status(self, image: str) -> ImageStatus | None:
         return await self._call(lambda: self.inner.image_status(image))
 
-    async def pull_image(self, image: str) -> ImageStatus:
-        return await self._call(lambda: self.inner.pull_image(image))
+    async def pull_image(self, image: str, credentials: Credentials | None = None) -> ImageStatus:
+        return await self._call(lambda: self.inner.pull_image(image, credentials))
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
         return await self._call(lambda: self.inner.create_container(sandbox_id, config))
@@ -111,6 +112,9 @@ class FaultyRuntime:
         return await self._call(
             lambda: self.inner.exec(container_id, command, stdin=stdin, tty=tty)
         )
+
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecStream:
+        return await self._call(lambda: self.inner.attach(container_id, stdin=stdin, tty=tty))
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None

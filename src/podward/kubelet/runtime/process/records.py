@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from podward.kubelet.runtime.base import ContainerConfig, SandboxConfig
+from podward.kubelet.runtime.linux.identity import ProcessIdentity
 
 T = TypeVar("T")
 
@@ -24,13 +25,6 @@ class SandboxRecord(msgspec.Struct):
     boot_id: str
     created_at: datetime
     stopped: bool = False
-
-
-class ProcessIdentity(msgspec.Struct, frozen=True):
-    """A pid alone may be reused; with its start time (in ticks since boot) it is one process."""
-
-    pid: int
-    start_time: int
 
 
 class ContainerRecord(msgspec.Struct):
@@ -107,20 +101,3 @@ def read_exit_code(path: Path) -> int | None:
         return None
     match = re.search(r'"exit-code": (\d+)', text)
     return int(match[1]) if match else None
-
-
-def identify(pid: int) -> ProcessIdentity | None:
-    """The living process of that pid; None if there is none, zombies included."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else ProcessIdentity(pid, int(fields[19]))
-
-
-def alive(process: ProcessIdentity | None) -> bool:
-    return process is not None and identify(process.pid) == process
-
-
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -23,6 +23,7 @@ from podward.kubelet.runtime.base import (
     ContainerState,
     ContainerStatus,
     CreateContainerError,
+    Credentials,
     ExecResult,
     ImageStatus,
     LogOptions,
@@ -33,8 +34,8 @@ from podward.kubelet.runtime.base import (
     SandboxStatus,
     StartError,
 )
-from podward.kubelet.runtime.process import bubblewrap, entering, logs, plain
-from podward.kubelet.runtime.process.children import (
+from podward.kubelet.runtime.linux import entering
+from podward.kubelet.runtime.linux.children import (
     Spawn,
     Streams,
     ended,
@@ -43,19 +44,18 @@ from podward.kubelet.runtime.process.children import (
     send_signal,
     spawning,
 )
+from podward.kubelet.runtime.linux.identity import ProcessIdentity, alive, boot_id, identify
+from podward.kubelet.runtime.linux.sessions import Session
+from podward.kubelet.runtime.log_attachment import LogAttachment, no_input
+from podward.kubelet.runtime.process import bubblewrap, logs, plain
 from podward.kubelet.runtime.process.images import HOST_NOTE, Image, ImageStore, normalize
 from podward.kubelet.runtime.process.memory import MemoryGroups
 from podward.kubelet.runtime.process.records import (
     ContainerRecord,
-    ProcessIdentity,
     Records,
     SandboxRecord,
-    alive,
-    boot_id,
-    identify,
     read_exit_code,
 )
-from podward.kubelet.runtime.process.sessions import Session
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 
@@ -239,7 +239,7 @@ class ProcessRuntime:
             return ImageStatus(found[0].name, found[0].id)
         return ImageStatus(normalize(image), f"host:{self._boot_id}", HOST_NOTE)
 
-    async def pull_image(self, image: str) -> ImageStatus:
+    async def pull_image(self, image: str, credentials: Credentials | None = None) -> ImageStatus:
         status = await self.image_status(image)
         assert status is not None
         return status
@@ -345,7 +345,7 @@ class ProcessRuntime:
 
     def _limited(self, record: ContainerRecord) -> list[str]:
         """What goes before the command line of a container with a memory limit."""
-        limit = record.config.memory_limit_bytes
+        limit = record.config.resources.memory_limit_bytes
         if not limit or not self._limits:
             return []
         words = self._memory.enter(record.id, limit)
@@ -483,6 +483,13 @@ class ProcessRuntime:
         )
         return argv, command.env, None
 
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> LogAttachment:
+        record = self._running(container_id)
+        if stdin:
+            raise no_input(record.config.name, self.name)
+        options = LogOptions(follow=True, tail_lines=0)
+        return LogAttachment(self.read_log(record.config.log_path, options, record.id))
+
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None
     ) -> AsyncIterator[bytes]:
@@ -573,7 +580,7 @@ class ProcessRuntime:
         code = read_exit_code(path)
         record.exit_code = LOST_EXIT_CODE if code is None else code
         record.reason = "Unknown" if code is None else ("Error" if code else "Completed")
-        if record.config.memory_limit_bytes:
+        if record.config.resources.memory_limit_bytes:
             if code and self._memory.oom_killed(record.id):
                 record.reason = "OOMKilled"
             self._memory.remove(record.id)

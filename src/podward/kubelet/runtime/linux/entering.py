@@ -16,7 +16,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from podward.kubelet.runtime.process.children import Streams
+from podward.kubelet.runtime.linux.children import Streams
 
 _CLONE_FS = 0x00000200
 _NAMESPACES = {"mnt": 0x00020000, "pid": 0x20000000, "uts": 0x04000000, "ipc": 0x08000000}

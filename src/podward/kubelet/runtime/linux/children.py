@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from podward.kubelet.runtime.base import ExecResult, ExecTimeout
-from podward.kubelet.runtime.process.records import ProcessIdentity, identify
+from podward.kubelet.runtime.linux.identity import ProcessIdentity, identify
 
 OUTPUT_LIMIT = 16 * 1024
 """Bytes a stream of `exec_sync` keeps; the rest is read and dropped, so that the command never blocks."""

@@ -10,7 +10,7 @@ import subprocess
 import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from podward.kubelet.runtime.process.children import ended, exit_code, kill_session
+from podward.kubelet.runtime.linux.children import ended, exit_code, kill_session
 
 _CHUNK = 32 * 1024
 
