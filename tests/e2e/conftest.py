@@ -13,6 +13,7 @@ from tests.e2e.support import (
     kubectl_1_20,
     kubectl_current,
 )
+from tests.engine.containerd import Containerd
 
 KUBECTLS = {"kubectl-1.20": kubectl_1_20, "kubectl-on-path": kubectl_current}
 
@@ -74,6 +75,37 @@ def golden_run(golden_background: Watched | None) -> Watched:
     assert golden_background is not None
     golden_background.wait()
     return golden_background
+
+
+@pytest.fixture(scope="session")
+def engine_podward(
+    containerd: Containerd, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Podward]:
+    """One server on real containers for all tests that leave it as they found it."""
+    folder = tmp_path_factory.mktemp("engine-podward")
+    server = Podward(folder / "data", "--runtime", f"cri://{containerd.socket}").start()
+    yield server
+    server.tear_down()
+
+
+@pytest.fixture
+def engine_kubectl(engine_podward: Podward, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """A recent kubectl that talks to `engine_podward`."""
+    binary = kubectl_current()
+    if binary is None:
+        component_missing("a recent kubectl on the PATH")
+        raise AssertionError
+    return Kubectl(binary, engine_podward, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def engine_namespace(request: pytest.FixtureRequest, engine_podward: Podward) -> Iterator[str]:
+    """A namespace of `engine_podward` for one test."""
+    name = "t-" + str(abs(hash(request.node.nodeid)))[:12]
+    space = f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
+    engine_podward.cli("apply", "-f", "-", input=space)
+    yield name
+    engine_podward.cli("delete", "namespace", name, "--wait=false", check=False)
 
 
 @pytest.fixture
