@@ -194,7 +194,8 @@ class ApiServer:
             if request.method not in ("GET", "HEAD"):
                 raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
             return await extra(request)
-        if target is None or (request.scope.get("type") == "websocket" and not _into_a_pod(target)):
+        upgrade = request.scope.get("type") == "websocket"
+        if target is None or (upgrade and not (_into_a_pod(target) or target.subresource == "log")):
             raise status_error(404, "NotFound", _NOT_FOUND)
         return await self._resource(target, request)
 

@@ -1,19 +1,23 @@
-"""GET pods/{name}/log: what a container wrote."""
+"""GET pods/{name}/log: what a container wrote, as a body or in a WebSocket."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from podward.api.errors import ApiStatusError, bad_request, status_error
 from podward.apiserver.handlers.options import integer
 from podward.apiserver.registry import Registry
-from podward.apiserver.request import Request, StreamResponse
+from podward.apiserver.request import Request, StreamResponse, UpgradeResponse
 from podward.apiserver.router import Target
+from podward.apiserver.streaming import websocket_reader
 from podward.client.node_access import LogQuery, NodeAccess, NodeAccessError
 
 
 async def logs(
     registry: Registry, node_access: NodeAccess | None, target: Target, request: Request
-) -> StreamResponse:
+) -> StreamResponse | UpgradeResponse:
+    upgraded = request.scope.get("type") == "websocket"
+    protocol = websocket_reader.choose(request.scope) if upgraded else None
     pod = await registry.get(target.resource, target.namespace, target.name)
     query = LogQuery(
         container=choose_container(pod, request.query.get("container", "")),
@@ -30,6 +34,8 @@ async def logs(
         chunks = await access.logs(pod, query)
     except NodeAccessError as error:
         raise node_error(error) from error
+    if upgraded:
+        return UpgradeResponse(partial(websocket_reader.run_reading, protocol, chunks))
     return StreamResponse(200, chunks, "text/plain")
 
 
