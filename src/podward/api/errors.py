@@ -79,6 +79,10 @@ def field_not_supported(path: str, value: Any, supported: Iterable[str]) -> Fiel
     return FieldError("FieldValueNotSupported", path, value, f"supported values: {names}")
 
 
+def field_not_found(path: str, value: Any) -> FieldError:
+    return FieldError("FieldValueNotFound", path, value)
+
+
 def field_duplicate(path: str, value: Any) -> FieldError:
     return FieldError("FieldValueDuplicate", path, value)
 

@@ -55,7 +55,8 @@ class Resource:
 
 RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "Pod", "pods", "pod", core_v1.Pod, True, ("po",), ("all",),
-             ("status", "binding", "log", "exec", "attach", "portforward")),
+             ("status", "binding", "log", "exec", "attach", "portforward",
+              "ephemeralcontainers")),
     Resource("", "v1", "Namespace", "namespaces", "namespace", core_v1.Namespace, False, ("ns",),
              (), ("status", "finalize")),
     Resource("", "v1", "Node", "nodes", "node", core_v1.Node, False, ("no",), (), ("status",)),

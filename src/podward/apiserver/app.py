@@ -55,6 +55,7 @@ _OBJECT: Final = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
 _SUBRESOURCES: Final = {
     "status": {"GET": get, "PUT": update, "PATCH": patch},
     "finalize": {"PUT": update},
+    "ephemeralcontainers": {"GET": get, "PUT": update, "PATCH": patch},
     "binding": {"POST": bind},
 }
 

@@ -17,7 +17,12 @@ from podward.admission.chain import AdmissionChain
 from podward.api import codec, errors
 from podward.api.defaults import set_defaults
 from podward.api.scheme import Resource, Scheme
-from podward.api.validation import validate_create, validate_status_update, validate_update
+from podward.api.validation import (
+    validate_create,
+    validate_ephemeral_containers,
+    validate_status_update,
+    validate_update,
+)
 from podward.apiserver.identity import SYSTEM, Identity
 from podward.apiserver.strategies.event import EventStrategy
 from podward.apiserver.strategies.namespace import NamespaceStrategy
@@ -287,6 +292,10 @@ class Registry:
         if options.subresource == "status":
             new = await self._prepared(asked, new, old, strategy.prepare_for_status_update)
             validate_status_update(new, old, resource)
+        elif options.subresource == "ephemeralcontainers":
+            prepare = strategy.prepare_for_ephemeral_containers
+            new = await self._prepared(asked, set_defaults(new), old, prepare)
+            validate_ephemeral_containers(new, old, resource)
         elif options.subresource == "finalize":
             new = msgspec.structs.replace(old, spec=new.spec)
         elif (

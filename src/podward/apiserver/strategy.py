@@ -93,6 +93,11 @@ class Strategy:
             finalizers=metadata.finalizers,
         )
 
+    def prepare_for_ephemeral_containers(self, new: Any, old: Any) -> Any:
+        """`old` with the new ephemeral containers: all that this subresource may change."""
+        spec = msgspec.structs.replace(old.spec, ephemeralContainers=new.spec.ephemeralContainers)
+        return msgspec.structs.replace(old, spec=spec)
+
     def delete(self, obj: Any, grace: int | None, now: datetime) -> Removed | Marked:
         """What a DELETE with `gracePeriodSeconds` = `grace` does to `obj`."""
         metadata = metadata_of(obj)

@@ -12,6 +12,7 @@ from lightkube.models import admissionregistration_v1, core_v1, meta_v1
 from podward.api.errors import FieldError, invalid
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.api.scheme import Resource
+from podward.api.validation import ephemeral_containers
 from podward.api.validation.admission_registration import configuration_errors
 from podward.api.validation.config import (
     config_map_errors,
@@ -57,7 +58,10 @@ _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
 
 def validate_create(obj: Any, resource: Resource) -> None:
     """Raises `ApiStatusError` 422 with every error of a new object."""
-    _raise(resource, obj, creation_errors(obj, resource))
+    found = creation_errors(obj, resource)
+    if isinstance(obj, core_v1.Pod):
+        found += ephemeral_containers.creation_errors(obj)
+    _raise(resource, obj, found)
 
 
 def creation_errors(obj: Any, resource: Resource) -> list[FieldError]:
@@ -78,6 +82,11 @@ def validate_update(new: Any, old: Any, resource: Resource) -> None:
 def validate_status_update(new: Any, old: Any, resource: Resource) -> None:
     """A status is the word of a component that knows; only the metadata around it is checked."""
     _raise(resource, new, _new_metadata_errors(new, old, resource))
+
+
+def validate_ephemeral_containers(new: Any, old: Any, resource: Resource) -> None:
+    """Of a Pod: containers may be added, none may be changed or go."""
+    _raise(resource, new, ephemeral_containers.update_errors(new, old))
 
 
 def _metadata_errors(obj: Any, resource: Resource) -> list[FieldError]:
