@@ -17,6 +17,7 @@ _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "updat
 _SUBRESOURCES: dict[str, tuple[str, list[str]]] = {
     "status": ("", ["get", "patch", "update"]),
     "finalize": ("", ["update"]),
+    "ephemeralcontainers": ("", ["get", "patch", "update"]),
     "binding": ("Binding", ["create"]),
     "log": ("", ["get"]),
     "exec": ("PodExecOptions", ["create", "get"]),
