@@ -24,6 +24,7 @@ from podward.kubelet.runtime.base import (
     ExecResult,
     ExecStream,
     ExecTimeout,
+    Features,
     ImageStatus,
     LogOptions,
     NotFound,
@@ -45,6 +46,7 @@ from podward.kubelet.runtime.cri.configs import (
     container_config,
     sandbox_config,
 )
+from podward.kubelet.runtime.cri.features import engine_features
 from podward.kubelet.runtime.cri.statuses import (
     container_status,
     image_status,
@@ -68,6 +70,7 @@ class CriRuntime:
         self._instance = instance
         self._clock = clock
         self._name, self._version = "", ""
+        self._features: Features | None = None
         self._sandbox_configs: dict[str, pb.PodSandboxConfig] = {}
         self._ended: dict[str, ContainerStatus] = {}
         """Exited containers: nothing of them changes any more."""
@@ -94,6 +97,11 @@ class CriRuntime:
         self._name, self._version = found.runtime_name, found.runtime_version
         await self._relist(tell=False)
         self._spawn(self._relist_forever())
+
+    async def features(self) -> Features:
+        if self._features is None:
+            self._features = await engine_features(self._client)
+        return self._features
 
     async def close(self) -> None:
         for task in self._tasks:
