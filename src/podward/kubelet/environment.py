@@ -147,8 +147,7 @@ def resource_value(
     amounts = (held.limits if group == "limits" else held.requests) if held else None
     text = (amounts or {}).get(name) or (capacity.get(name, "0") if group == "limits" else "0")
     divisor = parse_quantity(selector.divisor or "1") or Decimal(1)
-    amount: Decimal = (parse_quantity(text) / divisor).to_integral_value(ROUND_CEILING)
-    return str(amount)
+    return str(int((parse_quantity(text) / divisor).to_integral_value(ROUND_CEILING)))
 
 
 def secret_text(secret: core_v1.Secret) -> dict[str, str]:

@@ -20,7 +20,8 @@ POD_UID_LABEL = "podward.dev/pod-uid"
 CONFIG_ANNOTATION = "podward.dev/sandbox-config"
 """What a sandbox was made from lives with it: its containers are made from it too, whoever makes them."""
 PATH_ANNOTATION = "podward.dev/log-path"
-OURS = (INSTANCE_LABEL, POD_UID_LABEL, CONFIG_ANNOTATION, PATH_ANNOTATION)
+SIGNAL_ANNOTATION = "podward.dev/stop-signal"
+OURS = (INSTANCE_LABEL, POD_UID_LABEL, CONFIG_ANNOTATION, PATH_ANNOTATION, SIGNAL_ANNOTATION)
 
 _NAMESPACES = {
     NamespaceMode.POD: pb.POD,
@@ -135,7 +136,11 @@ def container_config(
             INSTANCE_LABEL: instance,
             POD_UID_LABEL: sandbox.pod_uid,
         },
-        annotations={**config.annotations, PATH_ANNOTATION: config.log_path},
+        annotations={
+            **config.annotations,
+            PATH_ANNOTATION: config.log_path,
+            **({SIGNAL_ANNOTATION: config.stop_signal} if config.stop_signal else {}),
+        },
         log_path=log_path,
         stdin=config.stdin,
         stdin_once=config.stdin_once,

@@ -53,6 +53,7 @@ from podward.kubelet.runtime.cri.statuses import (
     sandbox_made_from,
     sandbox_status,
 )
+from podward.kubelet.runtime.cri.stop_signals import after_own_signal
 from podward.kubelet.runtime.linux.children import ended
 from podward.machinery.clock import Clock
 
@@ -319,6 +320,7 @@ class CriRuntime:
         self._spawn(self._watch(container_id, uid))
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:
+        grace_seconds = await after_own_signal(self._client, container_id, grace_seconds)
         grace = math.ceil(max(grace_seconds, 0)) if grace_seconds >= 1 else 0
         request = pb.StopContainerRequest(container_id=container_id, timeout=grace)
         with contextlib.suppress(EngineNotFound):
