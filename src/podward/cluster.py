@@ -46,6 +46,7 @@ from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
 from podward.kubelet.node import NodeFacts
+from podward.kubelet.pod_admission import unknown_sysctl
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
 from podward.kubelet.server import NodeServer
@@ -236,6 +237,10 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
     `config.stop_pods`.
     """
     async with contextlib.AsyncExitStack() as cleanup:
+        for name in filter(unknown_sysctl, config.allowed_unsafe_sysctls):
+            raise ClusterError(
+                f"cannot allow sysctl {name}: Pods have none of that name of their own"
+            )
         _prepare_data_dir(config.data_dir, cleanup)
         clock, entropy, http_client = SystemClock(), Entropy(), SystemHttpClient()
         cleanup.push_async_callback(http_client.close)

@@ -35,3 +35,13 @@ def test_a_runtime_that_does_not_care_who_runs_asks_nobody() -> None:
     recording = live(pod(SLEEPS, securityContext={"runAsNonRoot": True}), 20)
     assert states(recording, "a")[-1][1] == "running"
     assert events(recording, "MissingClusterDNS") == []
+
+
+def test_aliases_are_in_the_hosts_file_where_all_pods_live_in_the_machines_network() -> None:
+    tells = {"command": shell("cat /etc/hosts > /dev/termination-log")}
+    aliases = [{"ip": "10.1.2.3", "hostnames": ["a.local", "b.local"]}]
+    recording = live(pod([tells], hostAliases=aliases, restartPolicy="Never"), 20)
+    [status] = last(recording).containerStatuses
+    message = status.state.terminated.message
+    assert message.startswith("# Kubernetes-managed hosts file (host network).\n")
+    assert message.endswith("\n# Entries added by HostAliases.\n10.1.2.3\ta.local\tb.local\n")

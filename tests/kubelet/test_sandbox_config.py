@@ -6,7 +6,7 @@ import pytest
 from lightkube.models import core_v1
 from tests.kubelet.pod_support import made_pod
 
-from podward.kubelet.pod_admission import refusal
+from podward.kubelet.pod_admission import refusal, unknown_sysctl
 from podward.kubelet.runtime.base import Dns, Features, NamespaceMode, PortMapping, SandboxConfig
 from podward.kubelet.sandbox_config import SandboxError, dotted, kernel_hostname, sandbox_config
 
@@ -160,6 +160,23 @@ def test_sysctls_that_are_not_safe_are_refused(
     name = spec["securityContext"]["sysctls"][0]["name"]
     expected = ("SysctlForbidden", f'forbidden sysctl: "{name}" {why}') if why else None
     assert refused(spec, allowed=allowed) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [
+        ("kernel.msg*", False),
+        ("kernel.sem", False),
+        ("net.core.somaxconn", False),
+        ("net/core/somaxconn", False),
+        ("fs.mqueue.*", False),
+        ("vm.overcommit_memory", True),
+        ("kernel.*", True),
+        ("*", True),
+    ],
+)
+def test_only_sysctls_of_namespaces_can_be_allowed(name: str, unknown: bool) -> None:
+    assert unknown_sysctl(name) is unknown
 
 
 def test_strict_groups_need_an_engine_that_knows_them() -> None:

@@ -61,6 +61,12 @@ def _sysctl_refused(name: str, spec: core_v1.PodSpec, allowed: Sequence[str]) ->
     return ""
 
 
+def unknown_sysctl(pattern: str) -> bool:
+    """Of one that a node is to allow: whether it is none of those that a Pod can have of its own."""
+    name = dotted(pattern).removesuffix("*")
+    return name != "kernel.sem" and not name.startswith(("net.", *_IPC_PREFIXES))
+
+
 def _covers(pattern: str, name: str) -> bool:
     pattern = dotted(pattern)
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
