@@ -316,7 +316,9 @@ def spec(
     kubectl.apply(json.dumps(space))
     kubectl.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": ALL}), "-n", name)
     yield Spec(kubectl, name)
-    kubectl("delete", "pods", "--all", "-n", name)  # awaited: what they leave on the machine goes too
+    kubectl(
+        "delete", "pods", "--all", "-n", name
+    )  # awaited: what they leave on the machine goes too
     kubectl("delete", "namespace", name, "--wait=false")
     kubectl("delete", "runtimeclass", "odd")
 
