@@ -8,7 +8,7 @@ this machine's store, runtime, lock and HTTPS port.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,7 @@ from podward.admission.plugins.default_toleration_seconds import (
 from podward.admission.plugins.pod_preset.model import Notice
 from podward.admission.plugins.pod_preset.plugin import PodPreset
 from podward.admission.plugins.priority import Priority
+from podward.admission.plugins.runtime_class import RuntimeClass
 from podward.admission.plugins.service_account import ServiceAccount
 from podward.api.scheme import SCHEME
 from podward.apiserver import discovery, openapi
@@ -45,6 +46,7 @@ from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
 from podward.kubelet.node import NodeFacts
+from podward.kubelet.pod_admission import unknown_sysctl
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
 from podward.kubelet.server import NodeServer
@@ -85,6 +87,8 @@ class ClusterConfig:
     isolation: str = "auto"
     stop_pods: bool = False
     pod_presets: PodPresets = "safe"
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    """Which Pods may set beside the safe ones; `kernel.msg*` is all that begin so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ def admission_order(
         ServiceAccount(),
         Priority(),
         DefaultTolerationSeconds(),
+        RuntimeClass(),
         MutatingAdmissionWebhook(http_client, entropy),
         ValidatingAdmissionWebhook(http_client, entropy),
     )
@@ -130,6 +135,7 @@ class Cluster:
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
         aside: Aside = in_the_loop,
         pod_presets: PodPresets = "safe",
+        allowed_unsafe_sysctls: Sequence[str] = (),
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written."""
@@ -170,6 +176,7 @@ class Cluster:
             recorder=self._recorders[1],
             network=network,
             started_at=clock.now(),
+            allowed_sysctls=allowed_unsafe_sysctls,
         )
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
@@ -230,6 +237,10 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
     `config.stop_pods`.
     """
     async with contextlib.AsyncExitStack() as cleanup:
+        for name in filter(unknown_sysctl, config.allowed_unsafe_sysctls):
+            raise ClusterError(
+                f"cannot allow sysctl {name}: Pods have none of that name of their own"
+            )
         _prepare_data_dir(config.data_dir, cleanup)
         clock, entropy, http_client = SystemClock(), Entropy(), SystemHttpClient()
         cleanup.push_async_callback(http_client.close)
@@ -257,6 +268,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             authenticate=Authenticator.from_credentials(credentials),
             aside=asyncio.to_thread,
             pod_presets=config.pod_presets,
+            allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
         )
         server = HttpsServer(
             cluster.apiserver,

@@ -388,7 +388,7 @@ def test_presets_come_before_the_account_as_they_did_in_kubernetes() -> None:
         plugins = admission_order(mode, lambda notice: None, NobodyOutside(), Entropy(1))
         return [type(plugin).__name__ for plugin in plugins]
 
-    rest = ["ServiceAccount", "Priority", "DefaultTolerationSeconds"]
+    rest = ["ServiceAccount", "Priority", "DefaultTolerationSeconds", "RuntimeClass"]
     rest += ["MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
     assert order("safe") == order("compat") == ["PodPreset", *rest]
     assert order("off") == rest

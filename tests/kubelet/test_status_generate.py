@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.models import core_v1, meta_v1
 
+from podward.kubelet.resources import qos_class
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerState,
@@ -21,7 +22,6 @@ from podward.kubelet.runtime.base import (
 from podward.kubelet.status.generate import (
     generate_status,
     mark_lost,
-    qos_class,
     reopens,
     set_container_readiness,
     set_container_started,

@@ -95,6 +95,32 @@ def test_a_host_port_is_given_once(
     assert_fits(wanted, node(), reason, there)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "there", "reason"),
+    [
+        ("127.0.0.1", "127.0.0.1", TAKEN),
+        ("127.0.0.1", "10.0.0.1", None),
+        ("127.0.0.1", None, TAKEN),
+        (None, "127.0.0.1", TAKEN),
+        ("0.0.0.0", "127.0.0.1", TAKEN),
+    ],
+)
+def test_of_one_address_or_of_all(
+    wanted: str | None, there: str | None, reason: str | None
+) -> None:
+    def at(address: str | None) -> core_v1.Pod:
+        ports = [core_v1.ContainerPort(containerPort=80, hostPort=8080, hostIP=address)]
+        return pod(container(ports=ports))
+
+    assert_fits(at(wanted), node(), reason, at(there))
+
+
+def test_an_overhead_is_asked_for_too() -> None:
+    wanted = pod(container(cpu="500m"), overhead={"cpu": "250m"})
+    assert_fits(wanted, node(cpu="750m"), None)
+    assert_fits(wanted, node(cpu="749m"), CPU)
+
+
 def closed(name: str) -> core_v1.Node:
     made = node(name)
     assert made.spec is not None

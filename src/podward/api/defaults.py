@@ -56,6 +56,14 @@ def pod_spec(spec: core_v1.PodSpec) -> None:
         _volume(volume)
 
 
+def _pod_template(template: core_v1.PodTemplate) -> None:
+    if template.template is None:
+        template.template = core_v1.PodTemplateSpec()
+    if template.template.spec is None:
+        template.template.spec = core_v1.PodSpec(containers=[])
+    pod_spec(template.template.spec)
+
+
 def _container(
     container: core_v1.Container | core_v1.EphemeralContainer, *, host_network: bool
 ) -> None:
@@ -270,6 +278,7 @@ def completed_preset(preset: AnyPreset) -> AnyPreset:
 
 DEFAULTERS: dict[type[Any], Callable[[Any], None]] = {
     core_v1.Pod: _pod,
+    core_v1.PodTemplate: _pod_template,
     core_v1.Secret: _secret,
     core_v1.Namespace: _namespace,
     core_v1.Node: _node,

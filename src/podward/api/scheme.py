@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from lightkube.models import admissionregistration_v1, coordination_v1, core_v1
+from lightkube.models import admissionregistration_v1, coordination_v1, core_v1, node_v1
 
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 
@@ -65,6 +65,9 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "Secret", "secrets", "secret", core_v1.Secret, True),
     Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
              core_v1.ServiceAccount, True, ("sa",)),
+    Resource("", "v1", "PodTemplate", "podtemplates", "podtemplate", core_v1.PodTemplate, True),
+    Resource("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass",
+             node_v1.RuntimeClass, False),
     Resource("coordination.k8s.io", "v1", "Lease", "leases", "lease", coordination_v1.Lease, True),
     # Two groups have a `podpresets`: kubectl means the first by that name alone, as it always did.
     Resource("settings.k8s.io", "v1alpha1", "PodPreset", "podpresets", "podpreset",

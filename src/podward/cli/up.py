@@ -39,6 +39,12 @@ def parse_address(text: str) -> tuple[str, int]:
 @click.option(
     "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
 )
+@click.option(
+    "--allowed-unsafe-sysctls",
+    default="",
+    metavar="NAMES",
+    help="Which Pods may set beside the safe ones: kernel.msg*,net.core.somaxconn",
+)
 @preset_options
 @click.option("--stop-pods", is_flag=True, help="End the Pods when stopping; else they run on.")
 def command(
@@ -47,6 +53,7 @@ def command(
     node_name: str | None,
     runtime: str,
     isolation: str,
+    allowed_unsafe_sysctls: str,
     stop_pods: bool,
     pod_presets: "PodPresets",
 ) -> None:
@@ -63,6 +70,7 @@ def command(
         isolation=isolation,
         stop_pods=stop_pods,
         pod_presets=pod_presets,
+        allowed_unsafe_sysctls=tuple(filter(None, allowed_unsafe_sysctls.split(","))),
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(

@@ -1,30 +1,38 @@
-"""Starting one container: volumes, image, environment, create, start (spec/health.md 4.3, 4.5, 4.6)."""
+"""Starting one container: image, volumes, environment, hosts file, create, start (spec/health.md 4.3, 4.6)."""
 
 import contextlib
 import dataclasses
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
-from podward.kubelet.environment import ConfigError, environment, expand_all, secret_text
+from podward.kubelet.container_config import (
+    MESSAGE_FILE,
+    MESSAGE_PATH,
+    MESSAGE_POLICY,
+    container_config,
+)
+from podward.kubelet.environment import ConfigError, environment, secret_text
+from podward.kubelet.hosts_file import HOSTS_PATH, hosts_file, mounts_own
 from podward.kubelet.image_pulls import ImageFailure, ImagePuller
 from podward.kubelet.pod_actions import StartContainer
-from podward.kubelet.restart_policy import HASH_ANNOTATION, container_hash, field_path
+from podward.kubelet.restart_policy import field_path
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerStatus,
     CreateContainerError,
+    ImageStatus,
     Mount,
-    Resources,
     Runtime,
     RuntimeFailure,
 )
+from podward.kubelet.security_context import NonRootError
 from podward.kubelet.volume_plan import (
     Facts,
     Objects,
@@ -38,9 +46,7 @@ from podward.machinery.entropy import Entropy
 from podward.machinery.quantity import parse_quantity
 from podward.probes.ports import errno_text
 
-RESTART_COUNT = "io.kubernetes.container.restartCount"
-MESSAGE_FILE = "podward.dev/termination-message-file"
-MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
+MACHINES_HOSTS = Path("/etc/hosts")
 _MESSAGE_BYTES, _LOG_BYTES, _LOG_LINES = 4096, 2048, 80
 
 Held = dict[Source, core_v1.ConfigMap | core_v1.Secret]
@@ -79,6 +85,7 @@ class ContainerStarter:
         self._root = root
         self._images = images
         self._facts = Facts(node_ip, node_ip, capacity)
+        self._memory = int(parse_quantity(capacity.get("memory", "0")))
         self._immutable: dict[str, Held] = {}
         """By Pod: read once, they are not asked for again, though others may take their names."""
 
@@ -142,17 +149,17 @@ class ContainerStarter:
         item: StartContainer,
         sandbox_id: str,
         *,
-        pod_ip: str,
+        pod_ips: Sequence[str],
         wanted: Callable[[], bool] = lambda: True,
     ) -> str:
         """The new container's ID; `StartFailure` after the event that tells of it.
 
         `wanted` is asked once more before the command begins: the Pod may have been deleted meanwhile.
         """
-        await self._ensure_image(pod, item)
+        image = await self._ensure_image(pod, item)
         try:
-            config = await self._config(pod, item, pod_ip)
-        except (ConfigError, VolumeError) as error:
+            config = await self._config(pod, item, image, pod_ips)
+        except (ConfigError, NonRootError, VolumeError) as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerConfigError", str(error)) from error
         try:
@@ -171,25 +178,29 @@ class ContainerStarter:
         self._tell(pod, item, "Normal", "Started", "Container started")
         return container_id
 
-    async def _ensure_image(self, pod: core_v1.Pod, item: StartContainer) -> None:
+    async def _ensure_image(self, pod: core_v1.Pod, item: StartContainer) -> ImageStatus:
         def tell(type_: str, reason: str, message: str) -> None:
             self._tell(pod, item, type_, reason, message)
 
         container = item.container
         policy = container.imagePullPolicy or "IfNotPresent"
         try:
-            await self._images.ensure(_meta(pod).uid or "", container.image or "", policy, tell)
+            return await self._images.ensure(
+                _meta(pod).uid or "", container.image or "", policy, tell
+            )
         except ImageFailure as failure:
             raise StartFailure(failure.reason, failure.message, failure.retry_after) from failure
 
-    async def _config(self, pod: core_v1.Pod, item: StartContainer, pod_ip: str) -> ContainerConfig:
-        container = item.container
+    async def _config(
+        self, pod: core_v1.Pod, item: StartContainer, image: ImageStatus, pod_ips: Sequence[str]
+    ) -> ContainerConfig:
+        container, pod_ip = item.container, next(iter(pod_ips), "")
         objects = _objects(await self._fetch(pod, _env_references(container)))
         env = environment(
             pod,
             container,
             lambda kind, name: _text(objects(kind, name)),
-            pod_ip=pod_ip,
+            pod_ips=pod_ips,
             node_ip=self._facts.node_ip,
             capacity=self._facts.capacity,
         )
@@ -199,41 +210,48 @@ class ContainerStarter:
         mounts: list[Mount] = []
         if container.volumeMounts:
             mounts = self._volumes(pod).mounts(pod, container, mounted.places, env)
+        features = await self._runtime.features()
+        mounts += self._hosts_mount(pod, container, pod_ips, own_network=features.own_network)
         logs = f"{self.log_folder(pod)}/{container.name}"
-        attempt = item.attempt if item.attempt is not None else next_attempt(Path(logs))
-        message_file = self._message_file(pod, container)
-        path = container.terminationMessagePath or "/dev/termination-log"
-        mounts.append(Mount(message_file, path))
-        meta = _meta(pod)
-        return ContainerConfig(
-            name=container.name,
-            attempt=attempt,
-            image=container.image or "",
-            command=expand_all(container.command, env),
-            args=expand_all(container.args, env),
-            working_dir=container.workingDir or "",
+        return container_config(
+            pod,
+            container,
+            image,
+            attempt=item.attempt if item.attempt is not None else next_attempt(Path(logs)),
             env=env,
             mounts=mounts,
-            log_path=f"{logs}/{attempt}.log",
-            resources=Resources(memory_limit_bytes=_memory_limit(container)),
-            stdin=bool(container.stdin),
-            tty=bool(container.tty),
-            labels={
-                "io.kubernetes.pod.name": meta.name or "",
-                "io.kubernetes.pod.namespace": meta.namespace or "",
-                "io.kubernetes.pod.uid": meta.uid or "",
-                "io.kubernetes.container.name": container.name,
-            },
-            annotations={
-                HASH_ANNOTATION: container_hash(container),
-                RESTART_COUNT: str(attempt),
-                MESSAGE_FILE: message_file,
-                MESSAGE_PATH: path,
-                "io.kubernetes.container.terminationMessagePolicy": (
-                    container.terminationMessagePolicy or "File"
-                ),
-            },
+            message_file=self._message_file(pod, container),
+            logs=logs,
+            memory_capacity=self._memory,
+            seccomp_root=f"{self._root}/seccomp",
+            users=features.security_contexts,
         )
+
+    def _hosts_mount(
+        self,
+        pod: core_v1.Pod,
+        container: core_v1.Container,
+        pod_ips: Sequence[str],
+        *,
+        own_network: bool,
+    ) -> list[Mount]:
+        """The hosts file that the kubelet writes, as long as the container brings none.
+
+        Where all Pods live in the machine's network, its own file is there already: only aliases need another.
+        """
+        spec = pod.spec
+        assert spec is not None
+        if mounts_own(container) or not (own_network or spec.hostAliases):
+            return []
+        machines = None
+        if spec.hostNetwork or not own_network:
+            with contextlib.suppress(OSError):
+                machines = MACHINES_HOSTS.read_text()
+        path = Path(self.pod_folder(pod), "etc-hosts")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(hosts_file(pod, pod_ips, machines))
+        path.chmod(0o644)
+        return [Mount(str(path), HOSTS_PATH)]
 
     def _message_file(self, pod: core_v1.Pod, container: core_v1.Container) -> str:
         folder = f"{self.pod_folder(pod)}/containers/{container.name}"
@@ -250,7 +268,7 @@ class ContainerStarter:
     def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
         """What the container left to say, by its policy."""
         annotations = status.config.annotations
-        policy = annotations.get("io.kubernetes.container.terminationMessagePolicy")
+        policy = annotations.get(MESSAGE_POLICY)
         path = annotations.get(MESSAGE_FILE, "")
         try:
             text = _tail_bytes(path, _MESSAGE_BYTES) if path else ""
@@ -330,8 +348,3 @@ def _env_references(container: core_v1.Container) -> set[Source]:
 
 def _meta(pod: core_v1.Pod) -> meta_v1.ObjectMeta:
     return pod.metadata or meta_v1.ObjectMeta()
-
-
-def _memory_limit(container: core_v1.Container) -> int:
-    limits = (container.resources and container.resources.limits) or {}
-    return int(parse_quantity(str(limits["memory"]))) if "memory" in limits else 0

@@ -33,7 +33,7 @@ def environment(
     container: core_v1.Container,
     lookup: Lookup,
     *,
-    pod_ip: str,
+    pod_ips: Sequence[str],
     node_ip: str,
     capacity: Mapping[str, str],
 ) -> dict[str, str]:
@@ -51,7 +51,7 @@ def environment(
         if variable.valueFrom is None:
             result[variable.name] = expand(variable.value or "", result)
             continue
-        value = _value_from(variable.valueFrom, pod, container, lookup, pod_ip, node_ip, capacity)
+        value = _value_from(variable.valueFrom, pod, container, lookup, pod_ips, node_ip, capacity)
         if value is not None:
             result[variable.name] = value
     return result
@@ -72,13 +72,17 @@ def _value_from(
     pod: core_v1.Pod,
     container: core_v1.Container,
     lookup: Lookup,
-    pod_ip: str,
+    pod_ips: Sequence[str],
     node_ip: str,
     capacity: Mapping[str, str],
 ) -> str | None:
     """None for an optional key that is not there: the variable is left out."""
     if source.fieldRef is not None:
-        return field_value(pod, source.fieldRef.fieldPath, pod_ip=pod_ip, node_ip=node_ip)
+        path = source.fieldRef.fieldPath
+        if path == "status.podIPs":
+            return ",".join(pod_ips)
+        pod_ip = next(iter(pod_ips), "")
+        return field_value(pod, path, pod_ip=pod_ip, node_ip=node_ip)
     if source.resourceFieldRef is not None:
         return resource_value(pod, container, source.resourceFieldRef, capacity)
     keyed = source.configMapKeyRef or source.secretKeyRef
@@ -143,8 +147,7 @@ def resource_value(
     amounts = (held.limits if group == "limits" else held.requests) if held else None
     text = (amounts or {}).get(name) or (capacity.get(name, "0") if group == "limits" else "0")
     divisor = parse_quantity(selector.divisor or "1") or Decimal(1)
-    amount: Decimal = (parse_quantity(text) / divisor).to_integral_value(ROUND_CEILING)
-    return str(amount)
+    return str(int((parse_quantity(text) / divisor).to_integral_value(ROUND_CEILING)))
 
 
 def secret_text(secret: core_v1.Secret) -> dict[str, str]:

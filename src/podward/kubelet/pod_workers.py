@@ -36,8 +36,9 @@ from podward.kubelet.runtime.base import (
     PodObservation,
     Runtime,
     RuntimeFailure,
-    SandboxConfig,
 )
+from podward.kubelet.sandbox_config import SandboxError
+from podward.kubelet.sandbox_start import SandboxStarter
 from podward.kubelet.status.conditions import RESTARTING_ALL
 from podward.kubelet.status.generate import generate_status, mark_lost, sources_in
 from podward.kubelet.status.manager import StatusManager
@@ -50,7 +51,7 @@ from podward.kubelet.volume_plan import (
 )
 from podward.kubelet.volume_sources import VolumeSources
 from podward.machinery.backoff import Backoff, go_duration
-from podward.machinery.clock import Clock
+from podward.machinery.clock import Clock, whole_seconds
 from podward.machinery.entropy import Entropy
 
 RESYNC_SECONDS = 60.0
@@ -84,6 +85,7 @@ class Tools:
     statuses: StatusManager
     prober: ProberManager
     backoff: Backoff
+    sandboxes: SandboxStarter
     starter: ContainerStarter
     killer: ContainerKiller
     hooks: HookRunner
@@ -101,6 +103,10 @@ class PodWorker:
         self._ended = pod.status is not None and pod.status.phase in TERMINAL_PHASES
         """Nothing of it will run again: its phase may become terminal, or was so before we came."""
         self._deadline_exceeded = False
+        self._taken = False
+        """This node found that it can run it."""
+        self._rejected = False
+        """It found the contrary, and said so; there is nothing more to tell."""
         self._probed = False
         self._reported: object = None
         """What the last status was made from."""
@@ -191,6 +197,8 @@ class PodWorker:
 
     async def _sync(self) -> None:
         observed = await self._observe()
+        if self._rejected or (not self._ended and await self._refused(observed)):
+            return
         if not self._ended and not self._probed:
             self._tools.prober.add_pod(self.pod)
             self._probed = True
@@ -215,6 +223,32 @@ class PodWorker:
         actions = pod_actions(self.pod, observed, verdicts)
         if not actions.idle and await self._act(actions, observed):
             self._report(await self._observe())
+
+    async def _refused(self, observed: PodObservation) -> bool:
+        """Whether this node cannot run the Pod at all: it failed, then, and is not tried again.
+
+        Asked once. A Pod that runs was taken, whatever is allowed by now.
+        """
+        if self._taken or observed.containers:
+            return False
+        refusal = await self._tools.sandboxes.refusal(self.pod)
+        self._taken = refusal is None
+        if refusal is None:
+            return False
+        self._event("Warning", refusal.reason, refusal.message)
+        self._end()
+        self._rejected = True
+        text = f"Pod was rejected: {refusal.message}"
+        previous = self._tools.statuses.get(self._uid) or core_v1.PodStatus()
+        status = core_v1.PodStatus(
+            phase="Failed",
+            reason=refusal.reason,
+            message=text,
+            startTime=previous.startTime or whole_seconds(self._tools.clock.now()),
+            qosClass=previous.qosClass,
+        )
+        self._tools.statuses.publish(self.pod, status)
+        return True
 
     def _told_over(self) -> bool:
         """What was told is over stays over, whatever a lost sandbox would have started anew (5.1)."""
@@ -308,17 +342,10 @@ class PodWorker:
     # ---- starting
 
     async def _create_sandbox(self, attempt: int) -> str | None:
-        config = SandboxConfig(
-            pod_name=self._meta.name or "",
-            pod_namespace=self._meta.namespace or "",
-            pod_uid=self._uid,
-            attempt=attempt,
-            hostname=(self.pod.spec and self.pod.spec.hostname) or self._meta.name or "",
-            log_directory=self._tools.starter.log_folder(self.pod),
-        )
+        logs = self._tools.starter.log_folder(self.pod)
         try:
-            return await self._tools.runtime.run_pod_sandbox(config)
-        except RuntimeFailure as error:
+            return await self._tools.sandboxes.start(self.pod, attempt, logs)
+        except (RuntimeFailure, SandboxError) as error:
             text = f"Failed to create pod sandbox: {error}"
             self._event("Warning", "FailedCreatePodSandBox", text)
             self._look_again(self._retry_delay())
@@ -328,7 +355,8 @@ class PodWorker:
         self, starts: Sequence[StartContainer], sandbox_id: str, observed: PodObservation
     ) -> bool:
         """False if nothing happened that a status could show: all of them wait, as they did before."""
-        waited, pod_ip = dict(self._waiting), ""
+        waited = dict(self._waiting)
+        pod_ips: tuple[str, ...] = ()
         tried = False
         for item in starts:
             if self._leaving:
@@ -336,11 +364,11 @@ class PodWorker:
             started = False
             if not self._backing_off(item.container, observed):
                 tried = True
-                if not pod_ip:
-                    pod_ip = await self._pod_ip()
-                    if not await self._mount_volumes(pod_ip):
+                if not pod_ips:
+                    pod_ips = await self._pod_ips()
+                    if not await self._mount_volumes(next(iter(pod_ips), "")):
                         return True
-                started = await self._start(item, sandbox_id, pod_ip)
+                started = await self._start(item, sandbox_id, pod_ips)
             if not started and item.kind == "init" and not is_sidecar(item.container):
                 break
         return tried or self._waiting != waited
@@ -353,13 +381,13 @@ class PodWorker:
             self._look_again(self._retry_delay())
         return not outcome.failures
 
-    async def _start(self, item: StartContainer, sandbox_id: str, pod_ip: str) -> bool:
+    async def _start(self, item: StartContainer, sandbox_id: str, pod_ips: Sequence[str]) -> bool:
         name = item.name
         if item.attempt is None and name in self._removed:
             item = msgspec.structs.replace(item, attempt=self._removed[name] + 1)
         try:
             container_id = await self._tools.starter.start(
-                self.pod, item, sandbox_id, pod_ip=pod_ip, wanted=lambda: not self._leaving
+                self.pod, item, sandbox_id, pod_ips=pod_ips, wanted=lambda: not self._leaving
             )
         except StartFailure as failure:
             self._waiting[name] = (failure.reason, failure.message)
@@ -463,7 +491,7 @@ class PodWorker:
         if loop.time() < self._remount_at:
             self._look_again(self._remount_at - loop.time())
             return
-        pod_ip = await self._pod_ip()
+        pod_ip = next(iter(await self._pod_ips()), "")
         self._files_stale = False
         outcome = await self._tools.starter.mount_volumes(self.pod, pod_ip, running=True)
         self._tell_failures(outcome.failures)
@@ -530,6 +558,7 @@ class PodWorker:
         await self._kill_pod(observed, override=1)
         for sandbox in observed.sandboxes:
             await self._tools.runtime.remove_pod_sandbox(sandbox.id)
+        await self._tools.sandboxes.remove_pod(self.pod)
         self._tools.starter.remove_pod(self.pod)
         self._tools.statuses.forget(self._uid)
         if self._timer is not None:
@@ -570,10 +599,12 @@ class PodWorker:
         """Nothing is started for a Pod that is being deleted."""
         return self._gone or self._meta.deletionTimestamp is not None
 
-    async def _pod_ip(self) -> str:
-        """From the runtime: containers are started before any status tells the address."""
+    async def _pod_ips(self) -> tuple[str, ...]:
+        """From the runtime: containers are started before any status tells the addresses."""
+        if self.pod.spec is not None and self.pod.spec.hostNetwork:
+            return (self._tools.node_ip,)
         sandboxes = await self._tools.runtime.list_pod_sandboxes(self._uid)
-        return next((sandbox.ips[0] for sandbox in sandboxes if sandbox.ips), "")
+        return next((sandbox.ips for sandbox in sandboxes if sandbox.ips), ())
 
     def _look_again(self, seconds: float) -> None:
         """The earliest wish wins; each turn wishes anew."""

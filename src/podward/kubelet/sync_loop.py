@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ from podward.kubelet.runtime.base import (
     Runtime,
     RuntimeFailure,
 )
+from podward.kubelet.sandbox_start import SandboxStarter
 from podward.kubelet.status.generate import set_container_readiness, set_container_started
 from podward.kubelet.status.manager import StatusManager
 from podward.kubelet.volume_sources import VolumeSources
@@ -54,6 +56,7 @@ class Kubelet:
         recorder: EventRecorder,
         network: Network,
         started_at: datetime,
+        allowed_sysctls: Sequence[str] = (),
     ) -> None:
         self._runtime = runtime
         self._clock = clock
@@ -83,6 +86,7 @@ class Kubelet:
         self._backoff = Backoff()
         self._images = ImagePuller(runtime, clock)
         self._sources = VolumeSources(client, clock, entropy)
+        self._sandboxes = SandboxStarter(client, runtime, recorder, allowed_sysctls=allowed_sysctls)
         hooks = HookRunner(runtime, network, recorder)
         self._tools = Tools(
             client=client,
@@ -93,6 +97,7 @@ class Kubelet:
             statuses=self._statuses,
             prober=self.prober,
             backoff=self._backoff,
+            sandboxes=self._sandboxes,
             starter=ContainerStarter(
                 client, runtime, entropy, recorder, self._images,
                 root=root, node_ip=facts.ip, capacity=facts.capacity,
@@ -218,3 +223,4 @@ class Kubelet:
             for container in await self._runtime.list_containers(sandbox.config.pod_uid):
                 await self._runtime.stop_container(container.id, 2)
             await self._runtime.remove_pod_sandbox(sandbox.id)
+            await self._sandboxes.remove_cgroup(sandbox.config.cgroup_parent)

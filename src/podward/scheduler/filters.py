@@ -136,7 +136,7 @@ def node_resources_fit(
 
 
 def requested(pod: core_v1.Pod, resource: str) -> Decimal:
-    """What the Pod reserves: its regular containers together, or its dearest init container."""
+    """What the Pod reserves: its containers together, or its dearest init container, and its overhead."""
 
     def of(container: core_v1.Container) -> Decimal:
         requests = (container.resources and container.resources.requests) or {}
@@ -146,23 +146,33 @@ def requested(pod: core_v1.Pod, resource: str) -> Decimal:
     sidecars = [c for c in spec.initContainers or [] if c.restartPolicy == "Always"]
     plain = [c for c in spec.initContainers or [] if c.restartPolicy != "Always"]
     lasting = sum((of(c) for c in [*spec.containers, *sidecars]), Decimal(0))
-    return max([lasting, *(of(c) for c in plain)])
+    overhead = _amount(str((spec.overhead or {}).get(resource, "0")))
+    return max([lasting, *(of(c) for c in plain)]) + overhead
 
 
 def node_ports(
     pod: core_v1.Pod, node: core_v1.Node, occupants: Sequence[core_v1.Pod]
 ) -> str | None:
-    taken = {port for other in occupants for port in _host_ports(other)}
-    if any(port in taken for port in _host_ports(pod)):
-        return "node(s) didn't have free ports for the requested pod ports"
+    taken: dict[tuple[str, int], set[str]] = {}
+    for other in occupants:
+        for port, address in _host_ports(other):
+            taken.setdefault(port, set()).add(address)
+    for port, address in _host_ports(pod):
+        held = taken.get(port, set())
+        if held and (address in held or _EVERY_ADDRESS in {address, *held}):
+            return "node(s) didn't have free ports for the requested pod ports"
     return None
 
 
-def _host_ports(pod: core_v1.Pod) -> Iterator[tuple[str, int]]:
+_EVERY_ADDRESS = "0.0.0.0"
+
+
+def _host_ports(pod: core_v1.Pod) -> Iterator[tuple[tuple[str, int], str]]:
+    """((protocol, port), the node's address on which it is opened)."""
     for container in _spec(pod).containers:
         for port in container.ports or []:
             if port.hostPort:
-                yield port.protocol or "TCP", port.hostPort
+                yield (port.protocol or "TCP", port.hostPort), port.hostIP or _EVERY_ADDRESS
 
 
 FILTERS: tuple[Filter, ...] = (

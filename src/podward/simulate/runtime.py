@@ -13,6 +13,7 @@ from podward.kubelet.runtime.base import (
     Credentials,
     ExecResult,
     ExecTimeout,
+    Features,
     ImageStatus,
     LogOptions,
     NotFound,
@@ -51,6 +52,9 @@ class SimulatedRuntime:
 
     async def start(self) -> None:
         self.world.listeners.append(self._events.put_nowait)
+
+    async def features(self) -> Features:
+        return Features()
 
     async def close(self) -> None:
         if self._events.put_nowait in self.world.listeners:

@@ -7,7 +7,7 @@ belong to which kind.
 from collections.abc import Callable
 from typing import Any
 
-from lightkube.models import admissionregistration_v1, core_v1, meta_v1
+from lightkube.models import admissionregistration_v1, core_v1, meta_v1, node_v1
 
 from podward.api.errors import FieldError, invalid
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
@@ -21,18 +21,24 @@ from podward.api.validation.config import (
     secret_update_errors,
 )
 from podward.api.validation.names import metadata_errors
-from podward.api.validation.pod import pod_errors, pod_update_errors
+from podward.api.validation.pod import pod_errors, pod_template_errors, pod_update_errors
 from podward.api.validation.pod_preset import (
     preset_errors,
     preset_update_errors,
     settings_errors,
     settings_update_errors,
 )
+from podward.api.validation.runtime_class import (
+    runtime_class_errors,
+    runtime_class_update_errors,
+)
 
 _SPEC_RULES: dict[type[Any], Callable[[Any], list[FieldError]]] = {
     core_v1.Pod: pod_errors,
     core_v1.ConfigMap: config_map_errors,
     core_v1.Secret: secret_errors,
+    core_v1.PodTemplate: pod_template_errors,
+    node_v1.RuntimeClass: runtime_class_errors,
     settings_v1alpha1.PodPreset: settings_errors,
     podward_v1alpha1.PodPreset: preset_errors,
     podward_v1alpha1.ClusterPodPreset: preset_errors,
@@ -44,6 +50,8 @@ _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
     core_v1.Pod: pod_update_errors,
     core_v1.ConfigMap: config_map_update_errors,
     core_v1.Secret: secret_update_errors,
+    core_v1.PodTemplate: lambda new, old: pod_template_errors(new),
+    node_v1.RuntimeClass: runtime_class_update_errors,
     settings_v1alpha1.PodPreset: settings_update_errors,
     podward_v1alpha1.PodPreset: preset_update_errors,
     podward_v1alpha1.ClusterPodPreset: preset_update_errors,

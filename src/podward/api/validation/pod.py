@@ -6,7 +6,7 @@ The order of the rules is the order in which a real server lists the errors.
 from collections.abc import Sequence
 
 import msgspec
-from lightkube.models import core_v1
+from lightkube.models import core_v1, meta_v1
 
 from podward.api.errors import (
     FieldError,
@@ -25,7 +25,18 @@ from podward.api.validation.names import (
     port_name,
     qualified_name,
 )
+from podward.api.validation.pod_network import (
+    dns_config_errors,
+    host_aliases_errors,
+    host_network_errors,
+    host_ports_errors,
+)
 from podward.api.validation.probes import ProbeField, handler_errors, probe_errors
+from podward.api.validation.security import (
+    container_security_errors,
+    pod_security_errors,
+    stop_signal_errors,
+)
 from podward.api.validation.volumes import mounts_errors, volumes_errors
 from podward.machinery.quantity import QuantityError, parse_quantity
 
@@ -42,7 +53,24 @@ def pod_errors(pod: core_v1.Pod) -> list[FieldError]:
     return spec_errors(pod.spec, "spec")
 
 
-def spec_errors(spec: core_v1.PodSpec, path: str) -> list[FieldError]:
+def pod_template_errors(template: core_v1.PodTemplate) -> list[FieldError]:
+    found = template.template or core_v1.PodTemplateSpec()
+    meta = found.metadata or meta_v1.ObjectMeta()
+    errors = labels_errors(meta.labels, "template.labels")
+    for key in meta.annotations or {}:
+        problems = qualified_name(key.lower())
+        errors += [field_invalid("template.annotations", key, problem) for problem in problems]
+    if found.spec is None:
+        return [*errors, field_required("template.spec.containers")]
+    errors += spec_errors(found.spec, "template.spec", template=True)
+    if found.spec.ephemeralContainers:
+        detail = "ephemeral containers not allowed in pod template"
+        errors.append(field_forbidden("template.spec.ephemeralContainers", detail))
+    return errors
+
+
+def spec_errors(spec: core_v1.PodSpec, path: str, *, template: bool = False) -> list[FieldError]:
+    """`template`: of something that Pods will be made from."""
     found, volumes = volumes_errors(spec.volumes or (), f"{path}.volumes")
     seen: set[str] = set()
     grace = spec.terminationGracePeriodSeconds
@@ -50,17 +78,22 @@ def spec_errors(spec: core_v1.PodSpec, path: str) -> list[FieldError]:
         found.append(field_required(f"{path}.containers"))
     for index, container in enumerate(spec.containers):
         where = f"{path}.containers[{index}]"
-        found += container_errors(container, where, volumes, seen, grace)
+        found += container_errors(container, where, volumes, seen, grace, spec=spec)
         found += _restart_rule_errors(container, where)
+    found += host_ports_errors(spec.containers, f"{path}.containers")
     for index, container in enumerate(spec.initContainers or ()):
         where = f"{path}.initContainers[{index}]"
+        plain = container.restartPolicy != "Always"
         found += container_errors(
-            container, where, volumes, seen, grace, plain_init=container.restartPolicy != "Always"
+            container, where, volumes, seen, grace, plain_init=plain, spec=spec
         )
         found += _restart_rule_errors(container, where)
+        # One runs after another: each for itself, which a server always calls the first.
+        found += host_ports_errors([container], f"{path}.initContainers")
     for index, ephemeral in enumerate(spec.ephemeralContainers or ()):
         where = f"{path}.ephemeralContainers[{index}]"
-        found += container_errors(ephemeral, where, volumes, seen, grace, ephemeral=True)
+        found += container_errors(ephemeral, where, volumes, seen, grace, ephemeral=True, spec=spec)
+    found += host_network_errors(spec, path, template=template)
     if spec.restartPolicy not in RESTART_POLICIES:
         found.append(
             field_not_supported(f"{path}.restartPolicy", spec.restartPolicy, RESTART_POLICIES)
@@ -69,6 +102,8 @@ def spec_errors(spec: core_v1.PodSpec, path: str) -> list[FieldError]:
     if spec.dnsPolicy not in dns:
         found.append(field_not_supported(f"{path}.dnsPolicy", spec.dnsPolicy, dns))
     found += labels_errors(spec.nodeSelector, f"{path}.nodeSelector")
+    found += pod_security_errors(spec, f"{path}.securityContext")
+    found += dns_config_errors(spec, f"{path}.dnsConfig")
     if spec.serviceAccountName:
         for problem in dns_subdomain(spec.serviceAccountName):
             where = f"{path}.serviceAccountName"
@@ -76,14 +111,29 @@ def spec_errors(spec: core_v1.PodSpec, path: str) -> list[FieldError]:
     if spec.nodeName:
         for problem in dns_subdomain(spec.nodeName):
             found.append(field_invalid(f"{path}.nodeName", spec.nodeName, problem))
-    if spec.hostname:
-        for problem in dns_label(spec.hostname):
-            found.append(field_invalid(f"{path}.hostname", spec.hostname, problem))
+    for name in ("hostname", "subdomain"):
+        label = getattr(spec, name)
+        if label:
+            found += [field_invalid(f"{path}.{name}", label, p) for p in dns_label(label)]
     deadline = spec.activeDeadlineSeconds
     if deadline is not None and not 1 <= deadline <= 2**31 - 1:
         detail = "must be between 1 and 2147483647, inclusive"
         found.append(field_invalid(f"{path}.activeDeadlineSeconds", deadline, detail))
-    return found + tolerations_errors(spec.tolerations or (), f"{path}.tolerations")
+    found += tolerations_errors(spec.tolerations or (), f"{path}.tolerations")
+    found += host_aliases_errors(spec.hostAliases or (), f"{path}.hostAliases")
+    if spec.runtimeClassName is not None:
+        name, where = spec.runtimeClassName, f"{path}.runtimeClassName"
+        found += [field_invalid(where, name, problem) for problem in dns_subdomain(name)]
+    if spec.os is not None:
+        found += _os_errors(spec.os, f"{path}.os")
+    return found
+
+
+def _os_errors(os: core_v1.PodOS, path: str) -> list[FieldError]:
+    if not os.name:
+        return [field_required(f"{path}.name", "cannot be empty")]
+    known = ("linux", "windows")
+    return [] if os.name in known else [field_not_supported(f"{path}.name", os.name, known)]
 
 
 # ---- containers
@@ -98,9 +148,10 @@ def container_errors(
     *,
     plain_init: bool = False,
     ephemeral: bool = False,
+    spec: core_v1.PodSpec | None = None,
 ) -> list[FieldError]:
     """`seen`: the names of containers before it, to which its own is added. `grace`: the Pod's, if it is known.
-    `plain_init`: an init container that ends."""
+    `plain_init`: an init container that ends. `spec`: the Pod's, if it is known."""
     found: list[FieldError] = []
     if not container.name:
         found.append(field_required(f"{path}.name"))
@@ -117,6 +168,9 @@ def container_errors(
         detail = "must not have leading or trailing whitespace"
         found.append(field_invalid(f"{path}.image", container.image, detail))
     found += _handlers_errors(container, path, grace, plain_init=plain_init, ephemeral=ephemeral)
+    signal = container.lifecycle and container.lifecycle.stopSignal
+    if signal and spec is not None and not (plain_init or ephemeral):
+        found += stop_signal_errors(signal, spec.os, f"{path}.lifecycle.stopSignal")
     if container.terminationMessagePolicy not in ("File", "FallbackToLogsOnError"):
         found.append(
             field_invalid(
@@ -140,7 +194,11 @@ def container_errors(
         found.append(field_not_supported(where, container.imagePullPolicy, PULL_POLICIES))
     if container.resources is not None:
         found += resources_errors(container.resources, f"{path}.resources")
-    return found
+    return found + container_security_errors(
+        container.securityContext,
+        f"{path}.securityContext",
+        host_users=spec is None or spec.hostUsers is not False,
+    )
 
 
 def _handlers_errors(

@@ -26,6 +26,19 @@ def _lease(obj: Any, now: datetime) -> Cells:
     return [name_of(obj), (obj.spec.holderIdentity if obj.spec else "") or "", age(obj, now)]
 
 
+def _pod_template(obj: Any, now: datetime) -> Cells:
+    template = obj.template
+    containers = (template.spec.containers if template and template.spec else None) or ()
+    labels = (template.metadata.labels if template and template.metadata else None) or {}
+    shown = ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "<none>"
+    names = ",".join(container.name for container in containers)
+    return [name_of(obj), names, ",".join(c.image or "" for c in containers), shown]
+
+
+def _runtime_class(obj: Any, now: datetime) -> Cells:
+    return [name_of(obj), obj.handler, age(obj, now)]
+
+
 def _webhook_configuration(obj: Any, now: datetime) -> Cells:
     return [name_of(obj), len(obj.webhooks or ()), age(obj, now)]
 
@@ -53,6 +66,18 @@ SECRET_PRINTER = Printer(
 )
 SERVICE_ACCOUNT_PRINTER = Printer((NAME, AGE), _service_account)
 LEASE_PRINTER = Printer((NAME, TableColumn("Holder", description="Who holds it."), AGE), _lease)
+POD_TEMPLATE_PRINTER = Printer(
+    (
+        NAME,
+        TableColumn("Containers", description="Their names."),
+        TableColumn("Images", description="What they run."),
+        TableColumn("Pod Labels", description="What its Pods are labelled with."),
+    ),
+    _pod_template,
+)
+RUNTIME_CLASS_PRINTER = Printer(
+    (NAME, TableColumn("Handler", description="What the engine calls it."), AGE), _runtime_class
+)
 WEBHOOK_CONFIGURATION_PRINTER = Printer(
     (NAME, TableColumn("Webhooks", "integer", description="How many it names."), AGE),
     _webhook_configuration,

@@ -77,8 +77,12 @@ class SecurityContext(msgspec.Struct, frozen=True):
 
     run_as_user: int | None = None
     """None: whom the image names."""
+    run_as_user_name: str = ""
+    """Instead of a number, as an image may name its user."""
     run_as_group: int | None = None
     supplemental_groups: tuple[int, ...] = ()
+    strict_groups: bool = False
+    """`supplementalGroupsPolicy: Strict`: these groups only, whatever the image's /etc/group says."""
     privileged: bool = False
     read_only_root: bool = False
     no_new_privileges: bool = False
@@ -300,6 +304,19 @@ class ExecStream(Protocol):
         """Kill the command if it still runs, free what it holds. Idempotent."""
 
 
+class Features(msgspec.Struct, frozen=True):
+    """What not every runtime can. What a Pod wishes of the rest is passed over, as if it were not there."""
+
+    cgroup_driver: Literal["", "cgroupfs", "systemd"] = ""
+    """Who makes its cgroups; empty if it cannot be told where."""
+    security_contexts: bool = False
+    """Containers are who, and may what, their Pod says."""
+    own_network: bool = False
+    """A Pod has a network of its own, with an /etc/hosts and an /etc/resolv.conf."""
+    supplemental_groups_policy: bool = False
+    """It knows `strict_groups`."""
+
+
 class Runtime(Protocol):
     """Every implementation passes `tests/contracts/runtime.py`, the simulated one too.
 
@@ -315,6 +332,9 @@ class Runtime(Protocol):
 
     async def start(self) -> None:
         """Find what is running already; only then is anything else allowed."""
+
+    async def features(self) -> Features:
+        """They do not change while it runs."""
 
     async def close(self) -> None:
         """Let go of everything and leave it running."""

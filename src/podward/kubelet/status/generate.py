@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 from lightkube.models import core_v1, meta_v1
 
+from podward.kubelet.resources import qos_class
 from podward.kubelet.restart_policy import (
     TERMINAL_PHASES,
     init_containers,
@@ -184,22 +185,6 @@ def reopens(pod: core_v1.Pod, old: core_v1.PodStatus, new: core_v1.PodStatus) ->
         if not anew and now.restartCount == before.restartCount:
             return True
     return False
-
-
-def qos_class(pod: core_v1.Pod) -> str:
-    """Guaranteed, Burstable or BestEffort, from the resources of all containers."""
-    guaranteed, any_set = True, False
-    for container in (*regular_containers(pod), *init_containers(pod)):
-        resources = container.resources or core_v1.ResourceRequirements()
-        limits, requests = resources.limits or {}, resources.requests or {}
-        for name in ("cpu", "memory"):
-            limit = limits.get(name)
-            request = requests.get(name, limit)
-            any_set = any_set or limit is not None or request is not None
-            guaranteed = guaranteed and limit is not None and limit == request
-    if not any_set:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
 # --------------------------------------------------------------------------------------------- the Pod

@@ -13,6 +13,7 @@ from podward.kubelet.runtime.base import (
     ExecResult,
     ExecStream,
     ExecTimeout,
+    Features,
     ImageStatus,
     LogOptions,
     Runtime,
@@ -52,6 +53,9 @@ class FaultyRuntime:
 
     async def start(self) -> None:
         await self.inner.start()
+
+    async def features(self) -> Features:
+        return await self.inner.features()
 
     async def close(self) -> None:
         await self.inner.close()

@@ -20,7 +20,8 @@ POD_UID_LABEL = "podward.dev/pod-uid"
 CONFIG_ANNOTATION = "podward.dev/sandbox-config"
 """What a sandbox was made from lives with it: its containers are made from it too, whoever makes them."""
 PATH_ANNOTATION = "podward.dev/log-path"
-OURS = (INSTANCE_LABEL, POD_UID_LABEL, CONFIG_ANNOTATION, PATH_ANNOTATION)
+SIGNAL_ANNOTATION = "podward.dev/stop-signal"
+OURS = (INSTANCE_LABEL, POD_UID_LABEL, CONFIG_ANNOTATION, PATH_ANNOTATION, SIGNAL_ANNOTATION)
 
 _NAMESPACES = {
     NamespaceMode.POD: pb.POD,
@@ -104,6 +105,7 @@ def _sandbox_security(config: SandboxConfig) -> pb.LinuxSandboxSecurityContext:
         namespace_options=_namespaces(config),
         readonly_rootfs=security.read_only_root,
         supplemental_groups=security.supplemental_groups,
+        supplemental_groups_policy=_groups_policy(security),
         privileged=security.privileged,
         seccomp=_profile(security.seccomp, "RuntimeDefault"),
     )
@@ -134,17 +136,32 @@ def container_config(
             INSTANCE_LABEL: instance,
             POD_UID_LABEL: sandbox.pod_uid,
         },
-        annotations={**config.annotations, PATH_ANNOTATION: config.log_path},
+        annotations={
+            **config.annotations,
+            PATH_ANNOTATION: config.log_path,
+            **({SIGNAL_ANNOTATION: config.stop_signal} if config.stop_signal else {}),
+        },
         log_path=log_path,
         stdin=config.stdin,
         stdin_once=config.stdin_once,
         tty=config.tty,
-        stop_signal=pb.Signal.Value(f"SIGNAL_{config.stop_signal}") if config.stop_signal else 0,  # type: ignore[arg-type]
+        stop_signal=_signal(config.stop_signal),
         linux=pb.LinuxContainerConfig(
             resources=resources(config.resources),
             security_context=_container_security(config.security, sandbox),
         ),
     )
+
+
+def _signal(name: str) -> pb.Signal:
+    """`SIGRTMIN+1` is SIGNAL_SIGRTMINPLUS1 on the wire."""
+    wire = name.replace("+", "PLUS").replace("-", "MINUS")
+    found: pb.Signal = pb.Signal.Value(f"SIGNAL_{wire or 'RUNTIME_DEFAULT'}")
+    return found
+
+
+def _groups_policy(security: SecurityContext) -> pb.SupplementalGroupsPolicy:
+    return pb.Strict if security.strict_groups else pb.Merge
 
 
 def _mount(mount: Mount) -> pb.Mount:
@@ -184,6 +201,7 @@ def _container_security(
         namespace_options=_namespaces(sandbox),
         readonly_rootfs=security.read_only_root,
         supplemental_groups=security.supplemental_groups,
+        supplemental_groups_policy=_groups_policy(security),
         no_new_privs=security.no_new_privileges,
         masked_paths=masked,
         readonly_paths=readonly,
@@ -191,8 +209,10 @@ def _container_security(
     )
     if security.apparmor is not None:
         made.apparmor.CopyFrom(_profile(security.apparmor, "RuntimeDefault"))
+        made.apparmor_profile = _apparmor_name(security.apparmor)
     if security.run_as_user is not None:
         made.run_as_user.value = security.run_as_user
+    made.run_as_username = security.run_as_user_name
     if security.run_as_group is not None:
         made.run_as_group.value = security.run_as_group
     _selinux(security, made.selinux_options)
@@ -206,6 +226,17 @@ def _profile(profile: SecurityProfile | None, default: str) -> pb.SecurityProfil
     return pb.SecurityProfile(
         profile_type=_PROFILES[profile.type], localhost_ref=profile.localhost_ref
     )
+
+
+def _apparmor_name(profile: SecurityProfile) -> str:
+    """How engines were told before profiles had a message of their own: some read only this."""
+    match profile.type:
+        case "RuntimeDefault":
+            return "runtime/default"
+        case "Localhost":
+            return f"localhost/{profile.localhost_ref}"
+        case _:
+            return "unconfined"
 
 
 def _selinux(security: SecurityContext, target: pb.SELinuxOption) -> None:

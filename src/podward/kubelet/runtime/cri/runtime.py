@@ -24,6 +24,7 @@ from podward.kubelet.runtime.base import (
     ExecResult,
     ExecStream,
     ExecTimeout,
+    Features,
     ImageStatus,
     LogOptions,
     NotFound,
@@ -45,12 +46,14 @@ from podward.kubelet.runtime.cri.configs import (
     container_config,
     sandbox_config,
 )
+from podward.kubelet.runtime.cri.features import engine_features
 from podward.kubelet.runtime.cri.statuses import (
     container_status,
     image_status,
     sandbox_made_from,
     sandbox_status,
 )
+from podward.kubelet.runtime.cri.stop_signals import after_own_signal
 from podward.kubelet.runtime.linux.children import ended
 from podward.machinery.clock import Clock
 
@@ -68,6 +71,7 @@ class CriRuntime:
         self._instance = instance
         self._clock = clock
         self._name, self._version = "", ""
+        self._features: Features | None = None
         self._sandbox_configs: dict[str, pb.PodSandboxConfig] = {}
         self._ended: dict[str, ContainerStatus] = {}
         """Exited containers: nothing of them changes any more."""
@@ -94,6 +98,11 @@ class CriRuntime:
         self._name, self._version = found.runtime_name, found.runtime_version
         await self._relist(tell=False)
         self._spawn(self._relist_forever())
+
+    async def features(self) -> Features:
+        if self._features is None:
+            self._features = await engine_features(self._client)
+        return self._features
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -311,6 +320,7 @@ class CriRuntime:
         self._spawn(self._watch(container_id, uid))
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:
+        grace_seconds = await after_own_signal(self._client, container_id, grace_seconds)
         grace = math.ceil(max(grace_seconds, 0)) if grace_seconds >= 1 else 0
         request = pb.StopContainerRequest(container_id=container_id, timeout=grace)
         with contextlib.suppress(EngineNotFound):

@@ -25,6 +25,7 @@ from podward.kubelet.runtime.base import (
     CreateContainerError,
     Credentials,
     ExecResult,
+    Features,
     ImageStatus,
     LogOptions,
     NotFound,
@@ -143,6 +144,9 @@ class ProcessRuntime:
             self._containers[record.id] = record
             if record.started_at is not None and record.finished_at is None:
                 self._adopt(record)
+
+    async def features(self) -> Features:
+        return Features()
 
     async def close(self) -> None:
         for task in self._watches.values():
