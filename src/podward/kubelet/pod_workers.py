@@ -36,6 +36,7 @@ from podward.kubelet.runtime.base import (
     PodObservation,
     Runtime,
     RuntimeFailure,
+    RuntimeUnavailable,
     SandboxConfig,
 )
 from podward.kubelet.status.conditions import RESTARTING_ALL
@@ -57,6 +58,8 @@ RESYNC_SECONDS = 60.0
 """Times 1 to 1.5: a look at every Pod, whatever was or was not heard of it."""
 RETRY_SECONDS = 10.0
 """After an error that only time can mend, times 1 to 1.5."""
+UNAVAILABLE_SECONDS = 1.0
+"""After a turn that found nobody to ask, times 1 to 1.5."""
 REMOUNT_FIRST_SECONDS, REMOUNT_LAST_SECONDS = 0.5, 122.0
 """Between attempts to bring the files of a running Pod up to date; each failure doubles it."""
 
@@ -174,6 +177,9 @@ class PodWorker:
             self._wake.clear()
             try:
                 await self._turn()
+            except RuntimeUnavailable:
+                # The node tells of it, once; no turn of any Pod can do anything.
+                self._look_again(UNAVAILABLE_SECONDS * self._tools.entropy.uniform(1, 1.5))
             except RuntimeFailure as error:
                 log.warning("pod %s/%s: %s", self._meta.namespace, self._meta.name, error)
                 self._look_again(self._retry_delay())
@@ -288,6 +294,8 @@ class PodWorker:
         try:
             sandboxes = await runtime.list_pod_sandboxes(self._uid)
             containers = await runtime.list_containers(self._uid)
+        except RuntimeUnavailable:
+            raise
         except RuntimeFailure as error:
             self._event("Warning", "FailedSync", f"error determining status: {error}")
             raise
@@ -318,6 +326,8 @@ class PodWorker:
         )
         try:
             return await self._tools.runtime.run_pod_sandbox(config)
+        except RuntimeUnavailable:
+            raise
         except RuntimeFailure as error:
             text = f"Failed to create pod sandbox: {error}"
             self._event("Warning", "FailedCreatePodSandBox", text)
@@ -492,6 +502,8 @@ class PodWorker:
             await self._tools.killer.kill_all(self.pod, observed, override)
             for sandbox in observed.sandboxes:
                 await self._tools.runtime.stop_pod_sandbox(sandbox.id)
+        except RuntimeUnavailable:
+            raise
         except RuntimeFailure as error:
             self._event("Warning", "FailedKillPod", f"error killing pod: {error}")
             raise

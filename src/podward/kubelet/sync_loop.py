@@ -103,7 +103,7 @@ class Kubelet:
             node_ip=facts.ip,
             finished=self._finished,
         )  # fmt: skip
-        self._node = NodeReporter(client, clock, facts)
+        self._node = NodeReporter(client, clock, facts, runtime.problem)
 
     async def run(self) -> None:
         """Until cancelled. Containers go on living."""

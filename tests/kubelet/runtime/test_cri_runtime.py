@@ -9,7 +9,7 @@ from tests.contracts import runtime as contract
 from tests.engine.containerd import Containerd
 
 from podward.kubelet.runtime.base import Runtime
-from podward.kubelet.runtime.cri import CriRuntime
+from podward.kubelet.runtime.cri import CriRuntime, observer
 from podward.machinery.clock import SystemClock
 
 
@@ -18,6 +18,12 @@ def maker(engine: Containerd, instance: str) -> Callable[[], Runtime]:
         return CriRuntime(str(engine.socket), instance=instance, clock=SystemClock())
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that looks meet everything else that happens."""
+    monkeypatch.setattr(observer, "RELIST_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
