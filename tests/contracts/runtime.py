@@ -223,6 +223,15 @@ class Heard:
         async for event in runtime.events():
             self.events.append(event)
 
+    @property
+    def told(self) -> list[tuple[ContainerEventType, str]]:
+        return [(event.type, event.container_id) for event in self.events]
+
+    async def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not true():
+                await asyncio.sleep(0.01)
+
     async def all_of(self, runtime: Runtime) -> list[ContainerEvent]:
         """The last of them: the runtime is closed."""
         await runtime.close()
@@ -261,7 +270,8 @@ async def check_what_is_stopped_dies_once(make: Make, folder: Path) -> None:
     await runtime.stop_pod_sandbox(sandbox)
     await runtime.remove_pod_sandbox(sandbox)
     await asyncio.sleep(0.2)  # a look at everything finds nothing that was not told
-    seen = [(event.type, event.container_id) for event in await heard.all_of(runtime)]
+    await heard.all_of(runtime)
+    seen = heard.told
     started, died, removed = (
         [identity for type_, identity in seen if type_ is wanted]
         for wanted in (
