@@ -194,6 +194,10 @@ class FakeEngine:
             image=config.image, image_ref=config.image.image, labels=config.labels,
             annotations=config.annotations, log_path=config.log_path,
         )  # fmt: skip
+        if request.sandbox_config.log_directory:
+            log = Path(request.sandbox_config.log_directory, config.log_path)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch()
         self.sandbox_of[identity] = request.pod_sandbox_id
         self.commands[identity] = [*config.command, *config.args]
         self._tell(identity, pb.CONTAINER_CREATED_EVENT)

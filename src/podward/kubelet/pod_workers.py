@@ -350,6 +350,7 @@ class PodWorker:
                     pod_ip = await self._pod_ip()
                     if not await self._mount_volumes(pod_ip):
                         return True
+                await self._remove_never_started(item.name, observed)
                 started = await self._start(item, sandbox_id, pod_ip)
             if not started and item.kind == "init" and not is_sidecar(item.container):
                 break
@@ -432,6 +433,12 @@ class PodWorker:
             if one.config.name in kept:
                 await self._remove(one)
             kept.add(one.config.name)
+
+    async def _remove_never_started(self, name: str, observed: PodObservation) -> None:
+        """We died, or the engine did, before the command began: the next one takes its place and its name."""
+        for one in observed.instances(name):
+            if one.state is ContainerState.CREATED:
+                await self._remove(one)
 
     async def _remove(self, instance: ContainerStatus) -> None:
         await self._tools.runtime.remove_container(instance.id)
