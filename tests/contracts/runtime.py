@@ -9,6 +9,8 @@ import pytest
 
 from podward.kubelet.runtime.base import (
     ContainerConfig,
+    ContainerEvent,
+    ContainerEventType,
     ContainerState,
     CreateContainerError,
     ExecTimeout,
@@ -24,9 +26,18 @@ Make = Callable[[], Runtime]
 Check = Callable[[Make, Path], Awaitable[None]]
 
 
+def pod(folder: Path) -> SandboxConfig:
+    """Of this check and no other: what one that failed has left on an engine is in nobody's way."""
+    return SandboxConfig("web", "default", uid_of(folder), log_directory=str(folder))
+
+
+def uid_of(folder: Path) -> str:
+    return f"uid-{folder.parent.name}"
+
+
 async def start(runtime: Runtime, folder: Path, *command: str, attempt: int = 0) -> tuple[str, str]:
     """(sandbox id, container id) of a Pod that runs `command`."""
-    sandbox = await runtime.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
+    sandbox = await runtime.run_pod_sandbox(pod(folder))
     return sandbox, await start_in(runtime, sandbox, folder, *command, attempt=attempt)
 
 
@@ -79,16 +90,16 @@ async def check_what_was_configured_comes_back(make: Make, folder: Path) -> None
     runtime = make()
     await runtime.start()
     sandbox, container = await start(runtime, folder, "sleep", "60")
-    [status] = await runtime.list_containers("uid-1")
+    [status] = await runtime.list_containers(uid_of(folder))
     assert status.state is ContainerState.RUNNING
     assert status.config.labels == {"io.kubernetes.container.name": "main"}
     assert status.config.annotations == {"kept": "as is"}
     assert await runtime.list_containers("uid-2") == []
-    [pod] = await runtime.list_pod_sandboxes("uid-1")
+    [pod] = await runtime.list_pod_sandboxes(uid_of(folder))
     assert (pod.id, pod.state) == (sandbox, SandboxState.READY)
     assert pod.ips
     await runtime.stop_pod_sandbox(sandbox)
-    [pod] = await runtime.list_pod_sandboxes("uid-1")
+    [pod] = await runtime.list_pod_sandboxes(uid_of(folder))
     assert pod.state is SandboxState.NOT_READY
     assert await exited(runtime, container) == (137, "Error")
     await runtime.remove_pod_sandbox(sandbox)
@@ -140,11 +151,20 @@ async def check_exec_runs_inside(make: Make, folder: Path) -> None:
 async def check_a_missing_command_is_an_error(make: Make, folder: Path) -> None:
     runtime = make()
     await runtime.start()
-    sandbox = await runtime.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
+    sandbox = await runtime.run_pod_sandbox(pod(folder))
     with pytest.raises(StartError, match="executable file not found"):
         await start_in(runtime, sandbox, folder, "no-such-command")
     [status] = await runtime.list_containers()
     assert (status.exit_code, status.reason) == (128, "StartError")
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_no_image_and_no_command_is_an_error(make: Make, folder: Path) -> None:
+    """Asked only of runtimes that run commands without an image of their own."""
+    runtime = make()
+    await runtime.start()
+    sandbox = await runtime.run_pod_sandbox(pod(folder))
     nothing = ContainerConfig("other", 0, "nginx", log_path=str(folder / "none.log"))
     with pytest.raises(CreateContainerError, match="podward image import"):
         await runtime.create_container(sandbox, nothing)
@@ -192,25 +212,78 @@ async def check_a_new_runtime_adopts(make: Make, folder: Path) -> None:
     await second.close()
 
 
+class Heard:
+    """What a runtime tells, from now on."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.events: list[ContainerEvent] = []
+        self._listening = asyncio.create_task(self._listen(runtime))
+
+    async def _listen(self, runtime: Runtime) -> None:
+        async for event in runtime.events():
+            self.events.append(event)
+
+    @property
+    def told(self) -> list[tuple[ContainerEventType, str]]:
+        return [(event.type, event.container_id) for event in self.events]
+
+    async def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not true():
+                await asyncio.sleep(0.01)
+
+    async def all_of(self, runtime: Runtime) -> list[ContainerEvent]:
+        """The last of them: the runtime is closed."""
+        await runtime.close()
+        await self._listening
+        return self.events
+
+
 async def check_events_tell_of_starts_and_ends(make: Make, folder: Path) -> None:
     runtime = make()
     await runtime.start()
-    seen: list[tuple[str, str]] = []
-
-    async def listen() -> None:
-        async for event in runtime.events():
-            seen.append((event.pod_uid, event.type.value))
-
-    listening = asyncio.create_task(listen())
+    heard = Heard(runtime)
     sandbox, container = await start(runtime, folder, "sh", "-c", "sleep 0.05")
     await exited(runtime, container)
     await runtime.remove_pod_sandbox(sandbox)
-    await runtime.close()
-    await listening
-    assert [kind for _, kind in seen] == [
-        "ContainerStarted", "ContainerDied", "PodSandboxChanged", "ContainerRemoved",
-    ]  # fmt: skip
-    assert {uid for uid, _ in seen} == {"uid-1"}
+    seen = await heard.all_of(runtime)
+    assert [event.type for event in seen] == [
+        ContainerEventType.STARTED,
+        ContainerEventType.DIED,
+        ContainerEventType.SANDBOX_CHANGED,
+        ContainerEventType.REMOVED,
+    ]
+    assert [event.container_id for event in seen] == [container, container, sandbox, container]
+    assert {event.pod_uid for event in seen} == {uid_of(folder)}
+
+
+async def check_what_is_stopped_dies_once(make: Make, folder: Path) -> None:
+    runtime = make()
+    await runtime.start()
+    heard = Heard(runtime)
+    sandbox, first = await start(runtime, folder, "sleep", "60")
+    second = await start_in(runtime, sandbox, folder, "sleep", "60", attempt=1)
+    third = await start_in(runtime, sandbox, folder, "sleep", "60", attempt=2)
+    await runtime.stop_container(first, 0)
+    await runtime.remove_container(second)
+    await runtime.stop_pod_sandbox(sandbox)
+    await runtime.stop_pod_sandbox(sandbox)
+    await runtime.remove_pod_sandbox(sandbox)
+    await asyncio.sleep(0.2)  # a look at everything finds nothing that was not told
+    await heard.all_of(runtime)
+    seen = heard.told
+    started, died, removed = (
+        [identity for type_, identity in seen if type_ is wanted]
+        for wanted in (
+            ContainerEventType.STARTED,
+            ContainerEventType.DIED,
+            ContainerEventType.REMOVED,
+        )
+    )
+    assert started == died == [first, second, third]
+    assert sorted(removed) == sorted([first, second, third])
+    assert seen.count((ContainerEventType.SANDBOX_CHANGED, sandbox)) == 1
+    assert len(seen) == 10
 
 
 CHECKS: tuple[Check, ...] = (
@@ -222,4 +295,6 @@ CHECKS: tuple[Check, ...] = (
     check_logs_are_read_and_followed,
     check_a_new_runtime_adopts,
     check_events_tell_of_starts_and_ends,
+    check_what_is_stopped_dies_once,
 )
+WITHOUT_IMAGES: tuple[Check, ...] = (check_no_image_and_no_command_is_an_error,)

@@ -192,6 +192,12 @@ def test_a_new_instance_carries_the_next_restart_count() -> None:
     assert start.attempt == 5
 
 
+def test_one_that_was_created_and_never_started_is_no_restart() -> None:
+    created = instance("a", ContainerState.CREATED, attempt=4)
+    (start,) = pod_actions(make_pod(), observe(created, exited("a", 1, attempt=3)), NONE).start
+    assert start.attempt == 4
+
+
 def test_nothing_starts_once_the_pod_is_being_deleted() -> None:
     pod = make_pod()
     assert pod.metadata is not None

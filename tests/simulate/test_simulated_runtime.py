@@ -14,7 +14,9 @@ from podward.simulate.virtual_loop import run
 from podward.simulate.world import World
 
 
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check", contract.CHECKS + contract.WITHOUT_IMAGES, ids=lambda check: check.__name__
+)
 def test_the_contract(check: contract.Check, tmp_path: Path) -> None:
     async def main() -> None:
         world = World(LoopClock(datetime(2026, 1, 1, tzinfo=UTC)), Entropy(1))

@@ -31,6 +31,7 @@ from podward.kubelet.runtime.base import (
     Mount,
     Runtime,
     RuntimeFailure,
+    RuntimeUnavailable,
 )
 from podward.kubelet.security_context import NonRootError
 from podward.kubelet.volume_plan import (
@@ -164,6 +165,8 @@ class ContainerStarter:
             raise StartFailure("CreateContainerConfigError", str(error)) from error
         try:
             container_id = await self._runtime.create_container(sandbox_id, config)
+        except RuntimeUnavailable:
+            raise
         except RuntimeFailure as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure(CreateContainerError.__name__, str(error)) from error
@@ -172,6 +175,8 @@ class ContainerStarter:
             raise StartFailure("RunContainerError", "context canceled")
         try:
             await self._runtime.start_container(container_id)
+        except RuntimeUnavailable:
+            raise
         except RuntimeFailure as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("RunContainerError", str(error)) from error

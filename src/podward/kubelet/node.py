@@ -1,19 +1,25 @@
 """The node as the API shows it: what it is, that it is ready, and a lease that says it is alive."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from lightkube.models import coordination_v1, core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
+from podward.kubelet.runtime.base import RuntimeFailure
 from podward.machinery.clock import Clock, whole_seconds
 
 LEASE_SECONDS = 40
 RENEW_SECONDS = 10.0
 STATUS_SECONDS = 300.0
+RUNTIME_SECONDS = 5.0
+"""Between looks at the runtime; what they find is told at once."""
+RUNTIME_GONE_SECONDS = 30.0
+"""For so long a runtime may be away, e.g. to be started again, and the node is ready all the same."""
 LEASE_NAMESPACE = "kube-node-lease"
 
 log = logging.getLogger(__name__)
@@ -35,7 +41,10 @@ class NodeFacts:
     runtime_version: str = ""
 
 
-_CONDITIONS = (
+Condition = tuple[str, str, str, str]
+"""(type, status, reason, message)."""
+
+_PRESSURES: tuple[Condition, ...] = (
     (
         "MemoryPressure",
         "False",
@@ -44,30 +53,94 @@ _CONDITIONS = (
     ),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-    ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
 
 
+def ready_condition(problem: str | None) -> Condition:
+    if problem is None:
+        return "Ready", "True", "KubeletReady", "kubelet is posting ready status"
+    return "Ready", "False", "KubeletNotReady", problem
+
+
+class RuntimeWatch:
+    """Whether Pods can be run, in the words of the node's condition."""
+
+    def __init__(self, problem: Callable[[], Awaitable[str | None]], clock: Clock) -> None:
+        self._ask = problem
+        self._clock = clock
+        self._answered = clock.monotonic()
+
+    async def problem(self) -> str | None:
+        """What a runtime that answers tells counts at once; that it does not answer, after a while."""
+        try:
+            found = await self._ask()
+        except RuntimeFailure as error:
+            if self._clock.monotonic() - self._answered < RUNTIME_GONE_SECONDS:
+                return None
+            return f"container runtime is down: {error}"
+        self._answered = self._clock.monotonic()
+        return found
+
+
 class NodeReporter:
-    def __init__(self, client: Client, clock: Clock, facts: NodeFacts) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        facts: NodeFacts,
+        problem: Callable[[], Awaitable[str | None]],
+    ) -> None:
+        """`problem`: the runtime's."""
         self._client = client
         self._clock = clock
         self._facts = facts
-        self._ready_since: datetime | None = None
+        self._runtime = RuntimeWatch(problem, clock)
+        self._ready = ready_condition(None)
+        self._since: datetime | None = None
+        """When the node became ready, or ceased to be."""
+        self._born: datetime | None = None
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._report_for_ever())
+            tasks.create_task(self._watch_runtime())
+
+    async def _watch_runtime(self) -> None:
+        while True:
+            found = ready_condition(await self._runtime.problem())
+            if found != self._ready:
+                if found[1] != self._ready[1]:
+                    self._since = whole_seconds(self._clock.now())
+                    tell = log.info if found[1] == "True" else log.warning
+                    tell(
+                        "the node is %s: %s",
+                        "ready" if found[1] == "True" else "not ready",
+                        found[3],
+                    )
+                self._ready = found
+                self._news.set()
+            await asyncio.sleep(RUNTIME_SECONDS)
+
+    async def _report_for_ever(self) -> None:
         reported = -STATUS_SECONDS
         while True:
+            news = self._news.is_set()
+            self._news.clear()
             try:
-                if self._clock.monotonic() - reported >= STATUS_SECONDS:
+                if news or self._clock.monotonic() - reported >= STATUS_SECONDS:
                     await self._report()
                     reported = self._clock.monotonic()
                 await self._renew()
-                delay = RENEW_SECONDS
             except (ApiError, TransportError) as error:
                 log.warning("cannot report the node: %s", error)
-                delay = 1.0
-            await asyncio.sleep(delay)
+                if news:
+                    self._news.set()
+                await asyncio.sleep(1.0)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._news.wait()
 
     async def _report(self) -> None:
         facts = self._facts
@@ -90,13 +163,14 @@ class NodeReporter:
 
     def _status(self) -> core_v1.NodeStatus:
         facts, now = self._facts, whole_seconds(self._clock.now())
-        self._ready_since = self._ready_since or now
+        self._born = self._born or now
+        since = {"Ready": self._since or self._born}
         conditions = [
             core_v1.NodeCondition(
                 type=type_, status=status, reason=reason, message=message,
-                lastHeartbeatTime=now, lastTransitionTime=self._ready_since,
+                lastHeartbeatTime=now, lastTransitionTime=since.get(type_, self._born),
             )
-            for type_, status, reason, message in _CONDITIONS
+            for type_, status, reason, message in (*_PRESSURES, self._ready)
         ]  # fmt: skip
         return core_v1.NodeStatus(
             addresses=[

@@ -115,7 +115,9 @@ class _Plan:
 
     def add_start(self, container: core_v1.Container, kind: ContainerKind) -> None:
         newest = self.observed.newest(container.name)
-        attempt = None if newest is None else newest.config.attempt + 1
+        attempt = None if newest is None else newest.config.attempt
+        if newest is not None and newest.state is not ContainerState.CREATED:
+            attempt = newest.config.attempt + 1  # what never ran is no restart
         self.start.append(StartContainer(container.name, kind, container, attempt))
 
     def add_kill(self, status: ContainerStatus, message: str, reason: KillReason) -> None:

@@ -36,6 +36,7 @@ from podward.kubelet.runtime.base import (
     PodObservation,
     Runtime,
     RuntimeFailure,
+    RuntimeUnavailable,
 )
 from podward.kubelet.sandbox_config import SandboxError
 from podward.kubelet.sandbox_start import SandboxStarter
@@ -58,6 +59,8 @@ RESYNC_SECONDS = 60.0
 """Times 1 to 1.5: a look at every Pod, whatever was or was not heard of it."""
 RETRY_SECONDS = 10.0
 """After an error that only time can mend, times 1 to 1.5."""
+UNAVAILABLE_SECONDS = 1.0
+"""After a turn that found nobody to ask, times 1 to 1.5."""
 REMOUNT_FIRST_SECONDS, REMOUNT_LAST_SECONDS = 0.5, 122.0
 """Between attempts to bring the files of a running Pod up to date; each failure doubles it."""
 
@@ -180,6 +183,9 @@ class PodWorker:
             self._wake.clear()
             try:
                 await self._turn()
+            except RuntimeUnavailable:
+                # The node tells of it, once; no turn of any Pod can do anything.
+                self._look_again(UNAVAILABLE_SECONDS * self._tools.entropy.uniform(1, 1.5))
             except RuntimeFailure as error:
                 log.warning("pod %s/%s: %s", self._meta.namespace, self._meta.name, error)
                 self._look_again(self._retry_delay())
@@ -322,6 +328,8 @@ class PodWorker:
         try:
             sandboxes = await runtime.list_pod_sandboxes(self._uid)
             containers = await runtime.list_containers(self._uid)
+        except RuntimeUnavailable:
+            raise
         except RuntimeFailure as error:
             self._event("Warning", "FailedSync", f"error determining status: {error}")
             raise
@@ -345,6 +353,8 @@ class PodWorker:
         logs = self._tools.starter.log_folder(self.pod)
         try:
             return await self._tools.sandboxes.start(self.pod, attempt, logs)
+        except RuntimeUnavailable:
+            raise
         except (RuntimeFailure, SandboxError) as error:
             text = f"Failed to create pod sandbox: {error}"
             self._event("Warning", "FailedCreatePodSandBox", text)
@@ -368,6 +378,7 @@ class PodWorker:
                     pod_ips = await self._pod_ips()
                     if not await self._mount_volumes(next(iter(pod_ips), "")):
                         return True
+                await self._remove_never_started(item.name, observed)
                 started = await self._start(item, sandbox_id, pod_ips)
             if not started and item.kind == "init" and not is_sidecar(item.container):
                 break
@@ -451,6 +462,12 @@ class PodWorker:
                 await self._remove(one)
             kept.add(one.config.name)
 
+    async def _remove_never_started(self, name: str, observed: PodObservation) -> None:
+        """We died, or the engine did, before the command began: the next one takes its place and its name."""
+        for one in observed.instances(name):
+            if one.state is ContainerState.CREATED:
+                await self._remove(one)
+
     async def _remove(self, instance: ContainerStatus) -> None:
         await self._tools.runtime.remove_container(instance.id)
         self._ends.pop(instance.id, None)
@@ -520,6 +537,8 @@ class PodWorker:
             await self._tools.killer.kill_all(self.pod, observed, override)
             for sandbox in observed.sandboxes:
                 await self._tools.runtime.stop_pod_sandbox(sandbox.id)
+        except RuntimeUnavailable:
+            raise
         except RuntimeFailure as error:
             self._event("Warning", "FailedKillPod", f"error killing pod: {error}")
             raise

@@ -18,6 +18,7 @@ from podward.kubelet.container_start import ContainerStarter
 from podward.kubelet.image_pulls import ImagePuller
 from podward.kubelet.lifecycle_hooks import HookRunner
 from podward.kubelet.node import NodeFacts, NodeReporter
+from podward.kubelet.orphans import OrphanRemover
 from podward.kubelet.pod_workers import RESYNC_SECONDS, PodWorker, Tools
 from podward.kubelet.prober.manager import ProberManager
 from podward.kubelet.runtime.base import (
@@ -108,7 +109,14 @@ class Kubelet:
             node_ip=facts.ip,
             finished=self._finished,
         )  # fmt: skip
-        self._node = NodeReporter(client, clock, facts)
+        self._orphans = OrphanRemover(
+            runtime,
+            root,
+            known=self._workers.__contains__,
+            remove_folders=self._tools.starter.remove_pod,
+            remove_cgroup=self._sandboxes.remove_cgroup,
+        )
+        self._node = NodeReporter(client, clock, facts, runtime.problem)
 
     async def run(self) -> None:
         """Until cancelled. Containers go on living."""
@@ -206,21 +214,10 @@ class Kubelet:
         await self._pods.synced.wait()
         while True:
             with contextlib.suppress(RuntimeFailure):
-                await self._remove_orphans()
+                await self._orphans.remove()
             now = self._clock.now().timestamp()
             self._backoff.collect(now)
             self._images.collect(now)
             await asyncio.sleep(self._entropy.uniform(RESYNC_SECONDS, 1.5 * RESYNC_SECONDS))
             for worker in list(self._workers.values()):
                 worker.resync()
-
-    async def _remove_orphans(self) -> None:
-        """What runs of Pods that the API does not know, e.g. deleted by force while we were dead."""
-        for sandbox in await self._runtime.list_pod_sandboxes():
-            if sandbox.config.pod_uid in self._workers:
-                continue
-            log.warning("removing orphaned pod %s", sandbox.config.pod_name)
-            for container in await self._runtime.list_containers(sandbox.config.pod_uid):
-                await self._runtime.stop_container(container.id, 2)
-            await self._runtime.remove_pod_sandbox(sandbox.id)
-            await self._sandboxes.remove_cgroup(sandbox.config.cgroup_parent)

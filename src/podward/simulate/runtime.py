@@ -61,6 +61,9 @@ class SimulatedRuntime:
             self.world.listeners.remove(self._events.put_nowait)
         self._events.put_nowait(None)
 
+    async def problem(self) -> str | None:
+        return None
+
     async def events(self) -> AsyncIterator[ContainerEvent]:
         while (event := await self._events.get()) is not None:
             yield event

@@ -38,7 +38,9 @@ def maker(folder: Path, isolation: str) -> Callable[[], Runtime]:
 
 
 @pytest.mark.parametrize("isolation", ["bwrap", "none"])
-@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check", contract.CHECKS + contract.WITHOUT_IMAGES, ids=lambda check: check.__name__
+)
 def test_the_contract(check: contract.Check, isolation: str, tmp_path: Path) -> None:
     if isolation == "bwrap":
         need_bubblewrap()

@@ -26,6 +26,10 @@ class NotFound(RuntimeFailure):
     """No such sandbox, container or image."""
 
 
+class RuntimeUnavailable(RuntimeFailure):
+    """Nobody is there to ask. It is no news of any Pod: the node tells of it (`Runtime.problem`)."""
+
+
 class ExecTimeout(RuntimeFailure):
     """The command ran longer than it was allowed and was killed with all it had started."""
 
@@ -338,6 +342,12 @@ class Runtime(Protocol):
 
     async def close(self) -> None:
         """Let go of everything and leave it running."""
+
+    async def problem(self) -> str | None:
+        """Why no Pod can be run at present, as the node's condition says it; None if nothing is wrong.
+
+        Raises `RuntimeUnavailable` if nobody is there to ask.
+        """
 
     def events(self) -> AsyncIterator[ContainerEvent]:
         """Everything that happens from the first iteration on, until `close`. One consumer."""

@@ -60,6 +60,9 @@ class FaultyRuntime:
     async def close(self) -> None:
         await self.inner.close()
 
+    async def problem(self) -> str | None:
+        return await self.inner.problem()
+
     def events(self) -> AsyncIterator[ContainerEvent]:
         return self.inner.events()
 

@@ -4,13 +4,14 @@ gRPC keeps the connection and makes it anew when the engine was restarted; who c
 nobody is there.
 """
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from podward.kubelet.runtime.base import NotFound, RuntimeFailure
+from podward.kubelet.runtime.base import NotFound, RuntimeFailure, RuntimeUnavailable
 
 T = TypeVar("T", bound=Message)
 
@@ -21,14 +22,20 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # another's failure to connect does not count
 )
 
 
 class EngineFailure(RuntimeFailure):
-    """The engine's own words; `code` is gRPC's name of what kind of failure it is (`Unknown`, `NotFound`)."""
+    """As a kubelet tells what an engine refused: with gRPC's words before the engine's own.
+
+    The events of making and starting a container have the engine's `message` alone. `code` is gRPC's name of
+    what kind of failure it is (`Unknown`, `NotFound`).
+    """
 
     def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
+        super().__init__(f"rpc error: code = {code} desc = {message}")
+        self.message = message
         self.code = code
 
 
@@ -36,8 +43,14 @@ class EngineNotFound(EngineFailure, NotFound):
     pass
 
 
-class EngineUnavailable(EngineFailure):
-    """Nobody answers at the socket."""
+class EngineUnavailable(EngineFailure, RuntimeUnavailable):
+    """Nobody answers at the socket, or not yet."""
+
+    @property
+    def cause(self) -> str:
+        """`connection refused`, or all that was said."""
+        dialled = _DIALLED.search(self.message)
+        return dialled[1] if dialled else self.message
 
 
 class EngineTimeout(EngineFailure):
@@ -48,6 +61,7 @@ class Unimplemented(EngineFailure):
     """The engine is too old for it."""
 
 
+_DIALLED = re.compile(r"dial unix \S+: connect: ([^\"]+)")
 _FAILURES: dict[grpc.StatusCode, type[EngineFailure]] = {
     grpc.StatusCode.NOT_FOUND: EngineNotFound,
     grpc.StatusCode.UNAVAILABLE: EngineUnavailable,
@@ -113,6 +127,23 @@ class CriClient:
 
 
 def _failure(error: grpc.aio.AioRpcError) -> EngineFailure:
-    words = error.code().name.lower().split("_")
     kind = _FAILURES.get(error.code(), EngineFailure)
-    return kind(error.details() or "", "".join(word.capitalize() for word in words))
+    return kind(_words(error.details() or ""), _code(error.code()))
+
+
+def _code(code: grpc.StatusCode) -> str:
+    """As engines and kubelets spell it: they are written in Go."""
+    if code is grpc.StatusCode.CANCELLED:
+        return "Canceled"
+    return "".join(word.capitalize() for word in code.name.lower().split("_"))
+
+
+_REFUSED = re.compile(r"connect failed: addr: unix:(\S+) error: (.+)$")
+
+
+def _words(details: str) -> str:
+    """What our own side of the connection says, as a kubelet says it; the engine's words as they are."""
+    if refused := _REFUSED.search(details):
+        where = f"dial unix {refused[1]}: connect: {refused[2].lower()}"
+        return f'connection error: desc = "transport: Error while dialing: {where}"'
+    return "context deadline exceeded" if details == "Deadline Exceeded" else details

@@ -23,7 +23,7 @@ from podward.kubelet.runtime.cri.configs import (
     POD_UID_LABEL,
 )
 
-_STATES = {
+_STATES: dict[int, ContainerState] = {
     pb.CONTAINER_CREATED: ContainerState.CREATED,
     pb.CONTAINER_RUNNING: ContainerState.RUNNING,
     pb.CONTAINER_EXITED: ContainerState.EXITED,
@@ -69,11 +69,15 @@ def sandbox_status(found: pb.PodSandboxStatus, network_namespace: str) -> Sandbo
     )
 
 
-def container_status(listed: pb.Container, found: pb.ContainerStatus) -> ContainerStatus:
-    state = _STATES[found.state]
+def container_state(state: int) -> ContainerState:
+    return _STATES.get(state, ContainerState.UNKNOWN)
+
+
+def container_status(sandbox_id: str, found: pb.ContainerStatus) -> ContainerStatus:
+    state = container_state(found.state)
     return ContainerStatus(
         id=found.id,
-        sandbox_id=listed.pod_sandbox_id,
+        sandbox_id=sandbox_id,
         config=ContainerConfig(
             name=found.metadata.name,
             attempt=found.metadata.attempt,

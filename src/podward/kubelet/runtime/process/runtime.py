@@ -155,6 +155,9 @@ class ProcessRuntime:
         self._watcher.close()
         self._events.put_nowait(None)
 
+    async def problem(self) -> str | None:
+        return None
+
     async def events(self) -> AsyncIterator[ContainerEvent]:
         while (event := await self._events.get()) is not None:
             yield event
