@@ -49,6 +49,9 @@ from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
 from podward.kubelet.server import NodeServer
 from podward.kubelet.sync_loop import Kubelet
+from podward.kubelet.volume_limits import Aside as LookAside
+from podward.kubelet.volume_limits import in_the_loop as look_in_the_loop
+from podward.kubelet.volume_mounter import Mounter
 from podward.machinery.clock import Clock, SystemClock
 from podward.machinery.entropy import Entropy
 from podward.machinery.host import (
@@ -130,9 +133,12 @@ class Cluster:
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
         aside: Aside = in_the_loop,
         pod_presets: PodPresets = "safe",
+        mounter: Mounter | None = None,
+        look_aside: LookAside = look_in_the_loop,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
-        `aside`: where metrics are written."""
+        `aside`: where metrics are written; `mounter`: for volumes, where it may be done; `look_aside`: where
+        their sizes are counted."""
         self.clock = clock
         self._transport = transport
         self._pod_presets = pod_presets
@@ -170,6 +176,8 @@ class Cluster:
             recorder=self._recorders[1],
             network=network,
             started_at=clock.now(),
+            mounter=mounter,
+            aside=look_aside,
         )
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
@@ -257,6 +265,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             authenticate=Authenticator.from_credentials(credentials),
             aside=asyncio.to_thread,
             pod_presets=config.pod_presets,
+            mounter=Mounter.of_this_machine(config.data_dir),
+            look_aside=asyncio.to_thread,
         )
         server = HttpsServer(
             cluster.apiserver,

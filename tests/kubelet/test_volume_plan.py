@@ -170,12 +170,13 @@ def test_files_of_a_volume(source: dict[str, Any], expected: dict[str, File] | N
             "unsupported fieldPath: status.phase",
         ),
         (
-            projected({"serviceAccountToken": {"path": "token"}}),
-            "projected volumes of configMap, secret and downwardAPI are served; no others",
+            projected({"clusterTrustBundle": {"path": "roots.pem", "name": "x"}}),
+            "projected volumes of configMap, secret, downwardAPI and serviceAccountToken are served; "
+            "clusterTrustBundle is not",
         ),
     ],
     ids=["no object", "no secret", "no key", "no secret's key", "a part", "two parts", "a way up",
-         "the kubelet's own", "no such field", "a token"],
+         "the kubelet's own", "no such field", "another source"],
 )  # fmt: skip
 def test_why_a_volume_has_no_files(source: dict[str, Any], message: str) -> None:
     with pytest.raises(VolumeError) as raised:

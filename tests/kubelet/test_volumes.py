@@ -30,7 +30,9 @@ def mounts(
     container = core_v1.Container(
         name="c", volumeMounts=[msgspec.convert(m, core_v1.VolumeMount) for m in wanted]
     )
-    made = Volumes(root).mounts(whole, container, outcome.places, {"PART": "a"})
+    made = Volumes(root, None).mounts(
+        whole, container, outcome.places, {"PART": "a"}, recursive=False
+    )
     return [(Path(mount.host_path), mount.read_only) for mount in made]
 
 
@@ -47,7 +49,7 @@ def test_one_volume_that_fails_keeps_no_other_back(tmp_path: Path) -> None:
             {"key": "a", "path": "x"}, {"key": "a", "path": "x/y"}]}},
         MAP,
     )  # fmt: skip
-    outcome = Volumes(tmp_path).set_up(whole, holding(a="1"), FACTS)
+    outcome = Volumes(tmp_path, None).set_up(whole, holding(a="1"), FACTS)
     assert [str(failure) for failure in outcome.failures] == [
         'MountVolume.SetUp failed for volume "gone" : configmap "none" not found',
         f'MountVolume.SetUp failed for volume "disk" : hostPath type check failed: {tmp_path}/no is '
@@ -63,14 +65,14 @@ def test_who_could_not_be_asked_is_told_apart(tmp_path: Path) -> None:
     def away(kind: str, name: str) -> None:
         raise SourceUnreachable("nobody answers")
 
-    (failure,) = Volumes(tmp_path).set_up(pod(MAP), away, FACTS).failures
+    (failure,) = Volumes(tmp_path, None).set_up(pod(MAP), away, FACTS).failures
     assert isinstance(failure, SourceUnreachable)
     assert str(failure) == 'MountVolume.SetUp failed for volume "cm" : nobody answers'
 
 
 def test_a_refresh_leaves_what_is_not_made_of_files(tmp_path: Path) -> None:
     host = {"name": "host", "hostPath": {"path": str(tmp_path / "host")}}
-    volumes, whole = Volumes(tmp_path), pod(MAP, EMPTY, host)
+    volumes, whole = Volumes(tmp_path, None), pod(MAP, EMPTY, host)
     outcome = volumes.set_up(whole, holding(a="1"), FACTS)
     outcome.places["empty"].chmod(0o700)
     outcome.places["host"].rmdir()
@@ -82,7 +84,7 @@ def test_a_refresh_leaves_what_is_not_made_of_files(tmp_path: Path) -> None:
 
 def test_what_is_made_of_files_is_read_only(tmp_path: Path) -> None:
     whole = pod(MAP, EMPTY)
-    outcome = Volumes(tmp_path).set_up(whole, holding(a="1"), FACTS)
+    outcome = Volumes(tmp_path, None).set_up(whole, holding(a="1"), FACTS)
     found = mounts(
         tmp_path, whole, outcome,
         {"name": "cm", "mountPath": "/a"}, {"name": "cm", "mountPath": "/b", "subPath": "a"},
@@ -97,7 +99,7 @@ def test_what_is_made_of_files_is_read_only(tmp_path: Path) -> None:
 def test_a_file_of_a_volume_stays_what_it_was_when_the_container_began(
     tmp_path: Path, part: dict[str, str]
 ) -> None:
-    volumes, whole = Volumes(tmp_path), pod(MAP)
+    volumes, whole = Volumes(tmp_path, None), pod(MAP)
     mount = {"name": "cm", "mountPath": "/x", **part}
     outcome = volumes.set_up(whole, holding(a="1"), FACTS)
     ((place, _),) = mounts(tmp_path, whole, outcome, mount)
@@ -110,7 +112,7 @@ def test_a_file_of_a_volume_stays_what_it_was_when_the_container_began(
 
 def test_so_does_a_directory_of_it(tmp_path: Path) -> None:
     items = [{"key": "a", "path": "sub/deep/a"}]
-    volumes = Volumes(tmp_path)
+    volumes = Volumes(tmp_path, None)
     whole = pod({"name": "cm", "configMap": {"name": "cm", "items": items}})
     outcome = volumes.set_up(whole, holding(a="1"), FACTS)
     mount = {"name": "cm", "mountPath": "/x", "subPath": "sub"}
@@ -121,7 +123,7 @@ def test_so_does_a_directory_of_it(tmp_path: Path) -> None:
 
 
 def test_a_part_that_is_not_there_is_an_empty_directory(tmp_path: Path) -> None:
-    volumes, whole = Volumes(tmp_path), pod(MAP, EMPTY)
+    volumes, whole = Volumes(tmp_path, None), pod(MAP, EMPTY)
     outcome = volumes.set_up(whole, holding(a="1"), FACTS)
     wanted = [{"name": name, "mountPath": f"/{name}", "subPath": "x/y"} for name in ("cm", "empty")]
     for place, _ in mounts(tmp_path, whole, outcome, *wanted):
@@ -132,7 +134,7 @@ def test_a_part_that_is_not_there_is_an_empty_directory(tmp_path: Path) -> None:
 
 def test_what_cannot_be_mounted(tmp_path: Path) -> None:
     whole = pod(MAP)
-    outcome = Volumes(tmp_path).set_up(whole, holding(a="1"), FACTS)
+    outcome = Volumes(tmp_path, None).set_up(whole, holding(a="1"), FACTS)
     with pytest.raises(ConfigError, match='cannot find volume "none" to mount into container'):
         mounts(tmp_path, whole, outcome, {"name": "none", "mountPath": "/x"})
     with pytest.raises(VolumeError, match="must be a relative path"):

@@ -27,7 +27,10 @@ from podward.kubelet.runtime.base import (
 )
 from podward.kubelet.status.generate import set_container_readiness, set_container_started
 from podward.kubelet.status.manager import StatusManager
+from podward.kubelet.volume_limits import Aside, VolumeLimits
+from podward.kubelet.volume_mounter import Mounter
 from podward.kubelet.volume_sources import VolumeSources
+from podward.kubelet.volume_tokens import ApiTokens, Tokens
 from podward.machinery.backoff import Backoff
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
@@ -54,6 +57,8 @@ class Kubelet:
         recorder: EventRecorder,
         network: Network,
         started_at: datetime,
+        mounter: Mounter | None,
+        aside: Aside,
     ) -> None:
         self._runtime = runtime
         self._clock = clock
@@ -83,6 +88,7 @@ class Kubelet:
         self._backoff = Backoff()
         self._images = ImagePuller(runtime, clock)
         self._sources = VolumeSources(client, clock, entropy)
+        self._limits = VolumeLimits(aside)
         hooks = HookRunner(runtime, network, recorder)
         self._tools = Tools(
             client=client,
@@ -95,11 +101,13 @@ class Kubelet:
             backoff=self._backoff,
             starter=ContainerStarter(
                 client, runtime, entropy, recorder, self._images,
-                root=root, node_ip=facts.ip, capacity=facts.capacity,
+                root=root, node_ip=facts.ip, capacity=facts.capacity, mounter=mounter,
+                tokens=Tokens(ApiTokens(client), clock, entropy),
             ),
             killer=ContainerKiller(runtime, clock, recorder, hooks),
             hooks=hooks,
             sources=self._sources,
+            limits=self._limits,
             node_ip=facts.ip,
             finished=self._finished,
         )  # fmt: skip
@@ -112,6 +120,7 @@ class Kubelet:
                 tasks.create_task(self._statuses.run())
                 tasks.create_task(self._node.run())
                 tasks.create_task(self._sources.run())
+                tasks.create_task(self._limits.run())
                 tasks.create_task(self._pods.run(self._pod_changed))
                 tasks.create_task(self._listen())
                 tasks.create_task(self._look_after())
@@ -133,6 +142,7 @@ class Kubelet:
             await asyncio.gather(
                 *(self._runtime.stop_container(c.id, self._grace(c.pod_uid)) for c in running)
             )
+            self._tools.starter.unmount_all()
         await self._statuses.flush()
 
     def _grace(self, uid: str) -> float:
@@ -211,7 +221,10 @@ class Kubelet:
 
     async def _remove_orphans(self) -> None:
         """What runs of Pods that the API does not know, e.g. deleted by force while we were dead."""
-        for sandbox in await self._runtime.list_pod_sandboxes():
+        sandboxes = await self._runtime.list_pod_sandboxes()
+        running = {sandbox.config.pod_uid for sandbox in sandboxes}
+        self._tools.starter.remove_orphans(running | self._workers.keys())
+        for sandbox in sandboxes:
             if sandbox.config.pod_uid in self._workers:
                 continue
             log.warning("removing orphaned pod %s", sandbox.config.pod_name)
