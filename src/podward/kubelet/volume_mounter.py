@@ -76,13 +76,17 @@ class Mounter:
     def unmount_below(self, folder: Path) -> None:
         """All that is mounted on `folder` or below it, whoever did it: what may be removed is there no more."""
         root = os.fsencode(os.path.realpath(folder))
-        points = [p for p in _mount_points() if p == root or p.startswith(root + b"/")]
-        for point in reversed(points):
-            if _libc.umount2(point, _UMOUNT_NOFOLLOW) == 0:
-                continue
-            # Somebody stands in it; it is out of the way at once, and gone when he has left.
-            if _libc.umount2(point, _UMOUNT_NOFOLLOW | _MNT_DETACH) != 0:
-                raise _error(os.fsdecode(point))
+        before: list[bytes] = []
+        while points := [p for p in _mount_points() if p == root or p.startswith(root + b"/")]:
+            if points == before:
+                raise _error(os.fsdecode(points[-1]))
+            for point in reversed(
+                points
+            ):  # one may take others with it: what is shared goes everywhere
+                if _libc.umount2(point, _UMOUNT_NOFOLLOW) != 0:
+                    # Somebody stands in it; it is out of the way at once, and gone when he has left.
+                    _libc.umount2(point, _UMOUNT_NOFOLLOW | _MNT_DETACH)
+            before = points
 
 
 def _mount(source: str, target: Path, kind: str, flags: int, options: str) -> None:

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lightkube.models import core_v1
 
@@ -32,7 +33,6 @@ from podward.kubelet.volume_plan import (
     Objects,
     SourceUnreachable,
     VolumeError,
-    below,
     kept_in_memory,
     made_of_files,
     owner_of,
@@ -150,11 +150,11 @@ class Volumes:
             if place is None:
                 raise ConfigError(f'cannot find volume "{mount.name}" to mount into container')
             ours = mount.name in written
-            part = expand(mount.subPathExpr, env) if mount.subPathExpr else mount.subPath
+            part = _part_named(mount, env)
             if part:
                 spot = self._parts / mount.name / container.name / str(index)
                 try:
-                    place = self._part(place, below(part), spot, ours)
+                    place = self._part(place, part, spot, ours)
                 except (OSError, VolumeError) as error:
                     # Told to us, not to the user: it would say what this machine has.
                     text = f'volumeMount "{mount.name}" of container "{container.name}"'
@@ -193,6 +193,35 @@ class Volumes:
         return place
 
 
+def _part_named(mount: core_v1.VolumeMount, env: Mapping[str, str]) -> str:
+    """Empty for the whole volume. A path of variables must have them all, and lead down."""
+    part = mount.subPath or ""
+    if mount.subPathExpr:
+        known = _Noticing(env)
+        part = expand(mount.subPathExpr, known)
+        if known.missed:
+            raise ConfigError(f"missing value for {', '.join(sorted(known.missed))}")
+    if part.startswith("/"):
+        raise ConfigError(f"error SubPath `{part}` must not be an absolute path")
+    if ".." in part.split("/"):
+        raise ConfigError(f"unable to provision SubPath `{part}`: must not contain '..'")
+    return part
+
+
+class _Noticing(dict[str, str]):
+    """Variables, and which of those asked for are not there or are empty."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        super().__init__(known)
+        self.missed: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        found = super().get(name)
+        if not found:
+            self.missed.add(name)
+        return found if found is not None else default
+
+
 def _shared(pod: core_v1.Pod) -> set[str]:
     """The volumes that pass on what is mounted in them."""
     return {
@@ -214,7 +243,10 @@ def _recursively(mount: core_v1.VolumeMount, read_only: bool, able: bool) -> boo
     wanted = mount.recursiveReadOnly or "Disabled"
     if wanted == "Disabled":
         return False
-    asked = f'volume "{mount.name}" requested recursive read-only mode, but it is not'
+    asked = (
+        f'failed to resolve recursive read-only mode: volume "{mount.name}" requested recursive '
+        f"read-only mode, but it is not"
+    )
     if not read_only:
         raise ConfigError(f"{asked} read-only")
     if (mount.mountPropagation or "None") != "None":
