@@ -135,8 +135,11 @@ class ContainerStarter:
 
     def unmount_all(self) -> None:
         """When all containers have been ended and we go too. What was in memory is gone then."""
-        if self._mounter is not None:
-            self._mounter.unmount_below(Path(f"{self._root}/pods"))
+        try:
+            if self._mounter is not None:
+                self._mounter.unmount_below(Path(f"{self._root}/pods"))
+        except OSError as error:
+            log.warning("volumes stay mounted: %s", error)
 
     # ---- what a Pod refers to
 
