@@ -77,15 +77,13 @@ class Mounter:
         """All that is mounted on `folder` or below it, whoever did it: what may be removed is there no more."""
         root = os.fsencode(os.path.realpath(folder))
         before: list[bytes] = []
-        while points := [p for p in _mount_points() if p == root or p.startswith(root + b"/")]:
+        while points := list(_mount_points(root)):
             if points == before:
                 raise _error(os.fsdecode(points[-1]))
-            for point in reversed(
-                points
-            ):  # one may take others with it: what is shared goes everywhere
-                if _libc.umount2(point, _UMOUNT_NOFOLLOW) != 0:
-                    # Somebody stands in it; it is out of the way at once, and gone when he has left.
-                    _libc.umount2(point, _UMOUNT_NOFOLLOW | _MNT_DETACH)
+            # One may take others with it, for what is shared goes everywhere: then they are looked for anew.
+            done = [_unmount(point) for point in reversed(points)]
+            if all(done):
+                return
             before = points
 
 
@@ -99,6 +97,13 @@ def _mount(source: str, target: Path, kind: str, flags: int, options: str) -> No
     )
     if done != 0:
         raise _error(str(target))
+
+
+def _unmount(point: bytes) -> bool:
+    if _libc.umount2(point, _UMOUNT_NOFOLLOW) == 0:
+        return True
+    # Somebody stands in it; it is out of the way at once, and gone when he has left.
+    return bool(_libc.umount2(point, _UMOUNT_NOFOLLOW | _MNT_DETACH) == 0)
 
 
 def _error(path: str) -> OSError:
@@ -116,7 +121,12 @@ def _mount_id(path: Path) -> str:
     return found[1] if found else ""
 
 
-def _mount_points() -> Iterator[bytes]:
-    """In the order in which they were mounted: each one after what it stands on."""
+def _mount_points(root: bytes) -> Iterator[bytes]:
+    """On `root` or below it, in the order in which they were mounted: each after what it stands on."""
+    written = re.sub(rb"[ \t\n\\]", lambda m: b"\\%03o" % m[0][0], root)
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        yield re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), line.split()[4])
+        if written not in line:
+            continue
+        point = line.split()[4]
+        if point == written or point.startswith(written + b"/"):
+            yield re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), point)
