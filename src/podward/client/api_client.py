@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from lightkube.models import meta_v1
-from lightkube.models.authentication_v1 import TokenRequest
 
 from podward.api.scheme import SCHEME, Resource, Scheme
 from podward.client.base import (
@@ -124,14 +123,6 @@ class ApiClient:
         }
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/binding"
         await self._request("POST", path, headers=_JSON, body=msgspec.json.encode(binding))
-
-    async def request_token(
-        self, account: str, namespace: str, request: TokenRequest
-    ) -> TokenRequest:
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        body = msgspec.json.encode(request)
-        response = await self._request("POST", path, headers=_JSON, body=body)
-        return msgspec.json.decode(response.body, type=TokenRequest)
 
     async def watch(
         self,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
-from lightkube.models.authentication_v1 import TokenRequest
 from lightkube.models.meta_v1 import Status
 
 T = TypeVar("T")
@@ -124,11 +123,6 @@ class Client(Protocol):
 
     async def bind(self, name: str, namespace: str, node_name: str) -> None:
         """POST pods/{name}/binding."""
-
-    async def request_token(
-        self, account: str, namespace: str, request: TokenRequest
-    ) -> TokenRequest:
-        """POST serviceaccounts/{account}/token; the answer's status has it."""
 
     def watch(
         self,
