@@ -164,21 +164,18 @@ def test_a_token_is_renewed_while_it_holds_and_within_a_day(seconds: int, jitter
 def test_a_running_container_reads_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
 
-    async def request_token(
-        self: ApiClient, account: str, namespace: str, request: authentication_v1.TokenRequest
-    ) -> authentication_v1.TokenRequest:
+    async def create_token(
+        self: ApiClient, account: str, namespace: str, spec: authentication_v1.TokenRequestSpec
+    ) -> authentication_v1.TokenRequestStatus:
         now = asyncio.get_running_loop().time()
         given.append(now)
         expires = clocks[0].now() + timedelta(seconds=600)
-        return authentication_v1.TokenRequest(
-            spec=request.spec,
-            status=authentication_v1.TokenRequestStatus(
-                token=f"token {len(given)}", expirationTimestamp=expires
-            ),
+        return authentication_v1.TokenRequestStatus(
+            token=f"token {len(given)}", expirationTimestamp=expires
         )
 
     clocks: list[Clock] = []
-    monkeypatch.setattr(ApiClient, "request_token", request_token)
+    monkeypatch.setattr(ApiClient, "create_token", create_token)
 
     async def script(stage: Stage) -> None:
         assert await stage.run("cat /v/token") == "token 1"
@@ -239,7 +236,6 @@ def test_the_api_server_is_asked_for_one_that_is_bound_to_the_pod(
         ((method, path, sent),) = wire.asked
         name = account or "default"
         assert (method, path) == ("POST", f"/api/v1/namespaces/ns/serviceaccounts/{name}/token")
-        assert sent["kind"] == "TokenRequest"
         spec = msgspec.convert(sent["spec"], authentication_v1.TokenRequestSpec)
         assert (spec.audiences, spec.expirationSeconds) == (audiences, wish.seconds)
         assert spec.boundObjectRef == authentication_v1.BoundObjectReference(

@@ -45,21 +45,15 @@ class ApiTokens:
         bound = authentication_v1.BoundObjectReference(
             apiVersion="v1", kind="Pod", name=meta.name, uid=meta.uid
         )
-        request = authentication_v1.TokenRequest(
-            apiVersion="authentication.k8s.io/v1",
-            kind="TokenRequest",
-            metadata=meta_v1.ObjectMeta(),
-            spec=authentication_v1.TokenRequestSpec(
-                audiences=[wish.audience] if wish.audience else [],
-                boundObjectRef=bound,
-                expirationSeconds=wish.seconds,
-            ),
+        spec = authentication_v1.TokenRequestSpec(
+            audiences=[wish.audience] if wish.audience else [],
+            boundObjectRef=bound,
+            expirationSeconds=wish.seconds,
         )
-        made = await self._client.request_token(account, meta.namespace or "", request)
-        status = made.status
-        if status is None or not status.token or status.expirationTimestamp is None:
+        made = await self._client.create_token(account, meta.namespace or "", spec)
+        if not made.token or made.expirationTimestamp is None:
             raise TransportError("the answer to a token request has no token")
-        return Token(status.token, status.expirationTimestamp)
+        return Token(made.token, made.expirationTimestamp)
 
 
 def renewal(expires: datetime, seconds: int, jitter: float) -> datetime:
