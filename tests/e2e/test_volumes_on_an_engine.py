@@ -125,7 +125,7 @@ def manifests(host: Path) -> list[dict[str, Any]]:
     )
     unmounted = pod(
         "unmounted",
-        [container("main", at("/x", "typed"))],
+        [container("main", at("/x", "typed"), at("/y", "huge"), at("/z", "claim"))],
         [
             {"name": "typed", "hostPath": {"path": f"{host}/socket", "type": "Directory"}},
             {"name": "huge", "emptyDir": {"medium": "HugePages-3Mi"}},

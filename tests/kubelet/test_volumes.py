@@ -23,7 +23,9 @@ FACTS = Facts("10.0.0.2", "10.0.0.1", {})
 
 def pod(*volumes: dict[str, Any]) -> core_v1.Pod:
     converted = [msgspec.convert(v, core_v1.Volume) for v in volumes]
-    spec = core_v1.PodSpec(containers=[core_v1.Container(name="c")], volumes=converted)
+    all_of_them = [core_v1.VolumeMount(name=v.name, mountPath=f"/{v.name}") for v in converted]
+    container = core_v1.Container(name="c", volumeMounts=all_of_them)
+    spec = core_v1.PodSpec(containers=[container], volumes=converted)
     return core_v1.Pod(metadata=meta_v1.ObjectMeta(name="p"), spec=spec)
 
 
@@ -68,6 +70,19 @@ def test_one_volume_that_fails_keeps_no_other_back(tmp_path: Path) -> None:
     ]
     assert outcome.places.keys() == {"cm"}
     assert (outcome.places["cm"] / "a").read_text() == "1"
+
+
+def test_what_no_container_mounts_is_left_alone(tmp_path: Path) -> None:
+    whole = pod(MAP, {"name": "claim", "persistentVolumeClaim": {"claimName": "x"}})
+    assert whole.spec is not None
+    whole.spec.containers[0].volumeMounts = [core_v1.VolumeMount(name="cm", mountPath="/cm")]
+    outcome = Volumes(tmp_path, None).set_up(whole, holding(a="1"), FACTS)
+    assert outcome.places.keys() == {"cm"}
+    assert outcome.failures == []
+    late = core_v1.EphemeralContainer(name="e", volumeMounts=[
+        core_v1.VolumeMount(name="claim", mountPath="/x")])  # fmt: skip
+    whole.spec.ephemeralContainers = [late]
+    assert len(Volumes(tmp_path, None).set_up(whole, holding(a="1"), FACTS).failures) == 1
 
 
 def test_who_could_not_be_asked_is_told_apart(tmp_path: Path) -> None:

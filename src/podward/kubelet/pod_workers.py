@@ -103,6 +103,8 @@ class PodWorker:
         self._gone = False
         self._ended = pod.status is not None and pod.status.phase in TERMINAL_PHASES
         """Nothing of it will run again: its phase may become terminal, or was so before we came."""
+        if self._ended:
+            tools.starter.tear_down_volumes(pod)  # whoever ended it may have died over that
         self._deadline_exceeded = False
         self._evicted = ""
         """Why it must go, as its status will say."""

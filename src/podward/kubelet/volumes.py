@@ -14,7 +14,7 @@ owns, a part is bound where no link can lead it away. Without one, volumes are p
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,11 @@ from typing import Any
 from lightkube.models import core_v1
 
 from podward.kubelet.environment import ConfigError
-from podward.kubelet.restart_policy import init_containers, regular_containers
+from podward.kubelet.restart_policy import (
+    ephemeral_containers,
+    init_containers,
+    regular_containers,
+)
 from podward.kubelet.runtime.base import Mount, MountPropagation
 from podward.kubelet.volume_empty_dirs import give_directory, set_up
 from podward.kubelet.volume_host_paths import host_path
@@ -71,11 +75,13 @@ class Volumes:
     def set_up(
         self, pod: core_v1.Pod, objects: Objects, facts: Facts, *, running: bool = False
     ) -> Outcome:
-        """Makes them, and brings files up to date. `running`: only that; what fails stays as it was."""
+        """Makes them, and brings files up to date. `running`: only that; what fails stays as it was. What no
+        container mounts is left alone."""
         assert pod.spec is not None
         outcome = Outcome()
+        mounted = {mount.name for mount in _mounts(pod)}
         for volume in pod.spec.volumes or ():
-            if running and not made_of_files(volume):
+            if volume.name not in mounted or (running and not made_of_files(volume)):
                 continue
             try:
                 outcome.places[volume.name] = self._set_up(pod, volume, objects, facts)
@@ -224,12 +230,12 @@ class _Noticing(dict[str, str]):
 
 def _shared(pod: core_v1.Pod) -> set[str]:
     """The volumes that pass on what is mounted in them."""
-    return {
-        mount.name
-        for container in (*init_containers(pod), *regular_containers(pod))
-        for mount in container.volumeMounts or ()
-        if (mount.mountPropagation or "None") != "None"
-    }
+    return {m.name for m in _mounts(pod) if (m.mountPropagation or "None") != "None"}
+
+
+def _mounts(pod: core_v1.Pod) -> Iterator[core_v1.VolumeMount]:
+    for container in (*init_containers(pod), *regular_containers(pod), *ephemeral_containers(pod)):
+        yield from container.volumeMounts or ()
 
 
 def asks_for_recursion(container: core_v1.Container) -> bool:
