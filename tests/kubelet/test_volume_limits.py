@@ -69,7 +69,18 @@ def test_too_much_is_found_within_ten_seconds_and_told_once(tmp_path: Path) -> N
     played(tmp_path, script)
 
 
-def test_nobody_is_woken_while_there_is_nothing_to_look_at(tmp_path: Path) -> None:
+def test_nobody_is_woken_while_there_is_nothing_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def counted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+
     async def script(stage: Stage) -> None:
         stage.follow("none", plain=None, zero="0")
         stage.follow("critical", priority=2_000_000_000, small="1Ki")
@@ -82,6 +93,7 @@ def test_nobody_is_woken_while_there_is_nothing_to_look_at(tmp_path: Path) -> No
         stage.limits.forget("p")
         await asyncio.sleep(3600)
         assert len(stage.looks) == 1
+        assert slept.count(LOOK_SECONDS) == 2
         assert stage.evicted == []
 
     played(tmp_path, script)
@@ -112,6 +124,20 @@ def test_who_went_while_he_was_looked_at_is_left_alone(tmp_path: Path) -> None:
 FILLING = "sleep 5; head -c 200000 /dev/zero > /v/x; sleep 600"
 LARGE: dict[str, Any] = {"name": "v", "emptyDir": {"sizeLimit": "100Ki"}}
 MOUNT = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+
+
+def test_nothing_more_is_started_of_a_pod_that_is_evicted() -> None:
+    hook = {"postStart": {"exec": {"command": ["sleep", "20"]}}}
+    manifest = pod(
+        [{"command": shell(FILLING), **MOUNT, "lifecycle": hook}, {"command": shell("sleep 600")}],
+        volumes=[LARGE],
+    )
+    recording = simulate([manifest], 60)
+    assert events(recording, "Evicted") != []
+    assert "running" not in [state for _, state, _ in states(recording, "b")]
+    last = recording.changes[-1].pod.status
+    assert last is not None
+    assert last.reason == "Evicted"
 
 
 @pytest.mark.parametrize("policy", ["Always", "Never"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.kubelet.mounting import mounted_below, mounter
 
+from podward.kubelet import volume_mounter
 from podward.kubelet.volume_mounter import Mounter
 
 __all__ = ["mounter"]
@@ -113,6 +114,19 @@ def test_who_stands_in_it_keeps_nobody_back(mounter: Mounter, tmp_path: Path) ->
         mounter.unmount_below(place)
         assert mounted_below(tmp_path) == []
         sleeper.kill()
+
+
+def test_what_stays_mounted_is_told(
+    mounter: Mounter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "v"
+    place.mkdir()
+    mounter.tmpfs(place)
+    with monkeypatch.context() as patch:
+        patch.setattr(volume_mounter, "_unmount", lambda point: False)
+        with pytest.raises(OSError, match="v"):
+            mounter.unmount_below(tmp_path)
+    assert mounter.is_mounted(place)
 
 
 def test_what_cannot_be_mounted_says_why(mounter: Mounter, tmp_path: Path) -> None:

@@ -61,10 +61,10 @@ def _fill(folder: Path, files: Mapping[str, File], group: int | None) -> None:
         if file.user is not None or group is not None:
             os.chown(target, _or_same(file.user), _or_same(group))
         target.chmod(file.mode)
-    if group is not None:
-        for directory in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+    for directory in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        if group is not None:
             os.chown(directory, -1, group)
-            directory.chmod(0o2755)
+        directory.chmod(0o755 if group is None else 0o2755)  # whatever our umask is
 
 
 def _or_same(number: int | None) -> int:
