@@ -105,6 +105,7 @@ class ContainerStarter:
 
     def tear_down_volumes(self, pod: core_v1.Pod) -> None:
         """Of a Pod of which nothing runs and nothing will."""
+        self._tokens.forget(_meta(pod).uid or "")
         try:
             self._volumes(pod).tear_down()
         except OSError as error:

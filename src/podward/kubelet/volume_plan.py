@@ -64,7 +64,8 @@ class Owner:
     user: int | None = None
     """`runAsUser`, if it is the same for all of its containers; only tokens are given to it."""
     group: int | None = None
-    """`fsGroup`."""
+    """`fsGroup`. Of `fsGroupChangePolicy` nothing depends: it is about volumes that outlive a Pod, and those of
+    ours that support a group are made for it."""
 
 
 NOBODY = Owner()
