@@ -51,6 +51,9 @@ from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
 from podward.kubelet.server import NodeServer
 from podward.kubelet.sync_loop import Kubelet
+from podward.kubelet.volume_limits import Aside as LookAside
+from podward.kubelet.volume_limits import in_the_loop as look_in_the_loop
+from podward.kubelet.volume_mounter import Mounter
 from podward.machinery.clock import Clock, SystemClock
 from podward.machinery.entropy import Entropy
 from podward.machinery.host import (
@@ -136,9 +139,12 @@ class Cluster:
         aside: Aside = in_the_loop,
         pod_presets: PodPresets = "safe",
         allowed_unsafe_sysctls: Sequence[str] = (),
+        mounter: Mounter | None = None,
+        look_aside: LookAside = look_in_the_loop,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
-        `aside`: where metrics are written."""
+        `aside`: where metrics are written; `mounter`: for volumes, where it may be done; `look_aside`: where
+        their sizes are counted."""
         self.clock = clock
         self._transport = transport
         self._pod_presets = pod_presets
@@ -177,6 +183,8 @@ class Cluster:
             network=network,
             started_at=clock.now(),
             allowed_sysctls=allowed_unsafe_sysctls,
+            mounter=mounter,
+            aside=look_aside,
         )
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
@@ -269,6 +277,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             aside=asyncio.to_thread,
             pod_presets=config.pod_presets,
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
+            mounter=Mounter.of_this_machine(config.data_dir),
+            look_aside=asyncio.to_thread,
         )
         server = HttpsServer(
             cluster.apiserver,

@@ -207,6 +207,35 @@ CASES: list[tuple[str, dict[str, Any], Causes]] = [
         ],
     ),
     (
+        "what is below made read-only, and the mount not",
+        {
+            "volumeMounts": [
+                {
+                    "name": "v",
+                    "mountPath": "/x",
+                    "recursiveReadOnly": "IfPossible",
+                    "mountPropagation": "HostToContainer",
+                },
+                {"name": "v", "mountPath": "/y", "recursiveReadOnly": "Disabled"},
+                {"name": "v", "mountPath": "/z", "readOnly": True, "recursiveReadOnly": "Perhaps"},
+            ]
+        },
+        [
+            (
+                "volumeMounts.recursiveReadOnly",
+                "Forbidden: may only be specified when readOnly is true",
+            ),
+            (
+                "volumeMounts.recursiveReadOnly",
+                "Forbidden: may only be specified when mountPropagation is None or not specified",
+            ),
+            (
+                "volumeMounts.recursiveReadOnly",
+                'Unsupported value: "Perhaps": supported values: "Disabled", "Enabled", "IfPossible"',
+            ),
+        ],
+    ),
+    (
         "a mount where a device is",
         {
             "volumeMounts": [{"name": "v", "mountPath": "/x"}],
@@ -286,6 +315,12 @@ def test_what_is_wrong_with_a_container(container: dict[str, Any], expected: Cau
             "securityContext": {"privileged": True},
             "volumeMounts": [{"name": "v", "mountPath": "/x", "mountPropagation": "Bidirectional"}],
         },
+        {
+            "volumeMounts": [
+                {"name": "v", "mountPath": "/x", "readOnly": True, "recursiveReadOnly": "Enabled",
+                 "mountPropagation": "None"}
+            ]
+        },
         {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a/b']"}}}]},
         {"resources": {"requests": {"cpu": "1000m"}, "limits": {"cpu": "1"}}},
         {"resources": {"requests": {"cpu": "0"}}},
@@ -293,7 +328,7 @@ def test_what_is_wrong_with_a_container(container: dict[str, Any], expected: Cau
         {"args": [""], "command": [], "workingDir": "anything", "tty": True},
     ],
     ids=["a digit", "a long name", "a port", "a port of two protocols", "variables",
-         "variables of maps", "a path below", "a privileged mount", "a label",
+         "variables of maps", "a path below", "a privileged mount", "read-only below", "a label",
          "as much as allowed", "nothing", "logs", "the rest"],
 )  # fmt: skip
 def test_a_container_that_is_valid(container: dict[str, Any]) -> None:

@@ -110,11 +110,42 @@ def test_a_pod_without_a_spec_is_refused_as_one_without_containers() -> None:
                 ("volumes[1].configMap.name", "Required value"),
             ],
         ),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [
+                {"serviceAccountToken": {"path": "", "expirationSeconds": 599}},
+                {"serviceAccountToken": {"path": "../t", "expirationSeconds": 2**32 + 1}},
+                {"serviceAccountToken": {"path": "t"}, "clusterTrustBundle": {"path": "/r"}},
+            ]}}]},
+            [
+                (
+                    "volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds",
+                    "Invalid value: 599: may not specify a duration less than 10 minutes",
+                ),
+                ("volumes[0].projected.path", "Required value"),
+                (
+                    "volumes[0].projected.sources[1].serviceAccountToken.expirationSeconds",
+                    "Invalid value: 4294967297: may not specify a duration larger than 2^32 seconds",
+                ),
+                ("volumes[0].projected.path", "Invalid value: \"../t\": must not contain '..'"),
+                (
+                    "volumes[0].projected.sources[2].clusterTrustBundle",
+                    "Required value: either name or signerName must be specified",
+                ),
+                (
+                    "volumes[0].projected.sources[2].clusterTrustBundle.path",
+                    'Invalid value: "/r": must be a relative path',
+                ),
+                (
+                    "volumes[0].projected.sources[2]",
+                    "Forbidden: may not specify more than 1 volume type",
+                ),
+            ],
+        ),
     ],
     ids=[
         "a restart policy", "a DNS policy", "no time at all", "too much time", "a nameless volume",
         "two volumes of a name", "two sources", "no host path", "a way up", "a type of host path",
-        "references without names",
+        "references without names", "projections of what the cluster makes",
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_spec(spec: dict[str, Any], expected: Causes) -> None:

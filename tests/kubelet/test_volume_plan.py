@@ -1,6 +1,7 @@
 """Which files a volume holds: keys, paths, modes, what is optional, what becomes of several sources."""
 
 import base64
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -10,12 +11,18 @@ from lightkube.models import core_v1, meta_v1
 from podward.kubelet.volume_plan import (
     Facts,
     File,
+    Owner,
     SourceUnreachable,
+    TokenWish,
     VolumeError,
+    kept_in_memory,
     made_of_files,
+    owner_of,
     plan_files,
     references,
+    refusal,
     tells_of_its_pod,
+    token_wishes,
 )
 
 FACTS = Facts("10.0.0.2", "10.0.0.1", {"cpu": "2", "memory": "4Gi"})
@@ -170,12 +177,13 @@ def test_files_of_a_volume(source: dict[str, Any], expected: dict[str, File] | N
             "unsupported fieldPath: status.phase",
         ),
         (
-            projected({"serviceAccountToken": {"path": "token"}}),
-            "projected volumes of configMap, secret and downwardAPI are served; no others",
+            projected({"clusterTrustBundle": {"path": "roots.pem", "name": "x"}}),
+            "projected volumes of configMap, secret, downwardAPI and serviceAccountToken are served; "
+            "clusterTrustBundle is not",
         ),
     ],
     ids=["no object", "no secret", "no key", "no secret's key", "a part", "two parts", "a way up",
-         "the kubelet's own", "no such field", "a token"],
+         "the kubelet's own", "no such field", "another source"],
 )  # fmt: skip
 def test_why_a_volume_has_no_files(source: dict[str, Any], message: str) -> None:
     with pytest.raises(VolumeError) as raised:
@@ -210,3 +218,102 @@ def test_what_a_pod_refers_to() -> None:
     field = {"items": [about("name", "metadata.name")]}
     assert tells_of_its_pod(pod(volume(downwardAPI=field)))
     assert tells_of_its_pod(pod(volume(**projected({"downwardAPI": field}))))
+
+
+TOKENS = projected(
+    {"serviceAccountToken": {"path": "d/token", "expirationSeconds": 7200}},
+    {"serviceAccountToken": {"path": "vault", "audience": "vault"}},
+    {"configMap": {"name": "cm", "items": [item("a", "a")]}},
+    defaultMode=0o444,
+)
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode"),
+    [
+        (Owner(), 0o444),
+        (Owner(user=7), 0o600),
+        (Owner(group=8), 0o600),
+        (Owner(user=7, group=8), 0o600),
+    ],
+)
+def test_tokens_are_read_by_whom_the_pod_runs_as(owner: Owner, mode: int) -> None:
+    wishes = {TokenWish("", 7200): "mine", TokenWish("vault", 3600): "other"}
+    whole = pod(volume(**TOKENS))
+    assert token_wishes(whole) == wishes.keys()
+    facts = dataclasses.replace(FACTS, tokens=wishes)
+    assert plan_files(whole, volume(**TOKENS), look_up, facts, owner) == {
+        "d/token": File(b"mine", mode, owner.user),
+        "vault": File(b"other", mode, owner.user),
+        "a": File(b"one", 0o444),
+    }
+
+
+@pytest.mark.parametrize("kind", [VolumeError, SourceUnreachable])
+def test_why_there_is_no_token(kind: type[VolumeError]) -> None:
+    wishes: dict[TokenWish, str | VolumeError] = {
+        TokenWish("", 7200): "mine",
+        TokenWish("vault", 3600): kind("failed to fetch token"),
+    }
+    facts = dataclasses.replace(FACTS, tokens=wishes)
+    with pytest.raises(kind, match="failed to fetch token"):
+        plan_files(pod(), volume(**TOKENS), look_up, facts)
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_containers", "owner"),
+    [
+        ({}, [{}], Owner()),
+        ({"runAsUser": 7, "fsGroup": 8}, [{}, {}], Owner(7, 8)),
+        ({"runAsUser": 7}, [{"runAsUser": 9}, {"runAsUser": 9}], Owner(9)),
+        ({"runAsUser": 7}, [{"runAsUser": 9}, {}], Owner()),
+        ({}, [{"runAsUser": 9}, {}], Owner()),
+        ({"runAsUser": 0}, [{}], Owner(0)),
+        ({"runAsGroup": 5}, [{"runAsGroup": 6}], Owner()),
+    ],
+)
+def test_whose_the_files_are(
+    of_pod: dict[str, int], of_containers: list[dict[str, int]], owner: Owner
+) -> None:
+    whole = pod()
+    assert whole.spec is not None
+    containers = [
+        core_v1.Container(name=f"c{i}", securityContext=core_v1.SecurityContext(**own))  # type: ignore[arg-type]
+        for i, own in enumerate(of_containers)
+    ]
+    whole.spec.containers, whole.spec.initContainers = containers[:1], containers[1:]
+    whole.spec.securityContext = core_v1.PodSecurityContext(**of_pod)  # type: ignore[arg-type]
+    assert owner_of(whole) == owner
+
+
+@pytest.mark.parametrize(
+    ("source", "memory"),
+    [
+        ({"configMap": {"name": "cm"}}, False),
+        ({"secret": {"secretName": "se"}}, True),
+        ({"downwardAPI": {}}, True),
+        ({"projected": {}}, True),
+        ({"emptyDir": {"medium": "Memory"}}, False),
+    ],
+)
+def test_what_is_kept_in_memory(source: dict[str, Any], memory: bool) -> None:
+    assert kept_in_memory(volume(**source)) == memory
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"nfs": {"server": "s", "path": "/"}}, "nfs is not served here: Podward mounts nothing from "),
+        ({"csi": {"driver": "d"}}, "csi is not served here: Podward speaks to no CSI driver;"),
+        ({"persistentVolumeClaim": {"claimName": "c"}}, "Podward has no PersistentVolumes to bind"),
+        ({"image": {"reference": "i"}}, "image is not served here: Podward mounts no images"),
+        ({"gitRepo": {"repository": "r"}}, "Podward clones no repositories"),
+        ({"ephemeral": {}}, "ephemeral is not served here: Podward has no PersistentVolumes to make"),
+    ],
+    ids=["nfs", "csi", "a claim", "an image", "a repository", "a claim of its own"],
+)  # fmt: skip
+def test_what_is_not_served_says_so_and_what_is(source: dict[str, Any], said: str) -> None:
+    text = str(refusal(volume(**source)))
+    assert said in text
+    served = "emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes are served"
+    assert text.endswith(served)

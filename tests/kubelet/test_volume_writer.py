@@ -30,6 +30,33 @@ def seen(place: Path) -> dict[str, File]:
     return found
 
 
+@pytest.mark.parametrize("group", [None, os.getgid()], ids=["nobody's", "a group's"])
+def test_directories_can_be_read_by_all_whatever_our_umask(
+    tmp_path: Path, group: int | None
+) -> None:
+    umask = os.umask(0o077)
+    try:
+        write_files(tmp_path, files(sub__deep__x="1"), group)
+    finally:
+        os.umask(umask)
+    mode = 0o755 if group is None else 0o2755
+    for name in ("..data", "..data/sub", "..data/sub/deep"):
+        assert (tmp_path / name).stat().st_mode & 0o7777 == mode
+    assert (tmp_path / "sub/deep/x").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_that_gets_another_owner_is_written_anew(tmp_path: Path) -> None:
+    for user, group in ((77, None), (78, None), (78, 4321), (78, 4322)):
+        mine = {"a": File(b"1", 0o400, user)}
+        assert write_files(tmp_path, mine, group)
+        assert not write_files(tmp_path, mine, group)
+        found = (tmp_path / "a").stat()
+        assert found.st_uid == user
+        assert found.st_gid == (0 if group is None else group)
+        assert found.st_mode & 0o777 == (0o400 if group is None else 0o440)
+
+
 def test_content_is_swapped_and_old_names_go(tmp_path: Path) -> None:
     assert write_files(tmp_path, files(a="1", sub__x="2", sub__y="3"))
     assert write_files(tmp_path, files(a="4", sub__x="2", new="5"))

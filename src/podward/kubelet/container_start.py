@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import re
 import shutil
@@ -34,6 +35,7 @@ from podward.kubelet.runtime.base import (
     RuntimeUnavailable,
 )
 from podward.kubelet.security_context import NonRootError
+from podward.kubelet.volume_mounter import Mounter
 from podward.kubelet.volume_plan import (
     Facts,
     Objects,
@@ -42,13 +44,16 @@ from podward.kubelet.volume_plan import (
     VolumeError,
     references,
 )
-from podward.kubelet.volumes import Outcome, Volumes
+from podward.kubelet.volume_tokens import Tokens
+from podward.kubelet.volumes import Outcome, Volumes, asks_for_recursion
 from podward.machinery.entropy import Entropy
 from podward.machinery.quantity import parse_quantity
 from podward.probes.ports import errno_text
 
 MACHINES_HOSTS = Path("/etc/hosts")
 _MESSAGE_BYTES, _LOG_BYTES, _LOG_LINES = 4096, 2048, 80
+
+log = logging.getLogger(__name__)
 
 Held = dict[Source, core_v1.ConfigMap | core_v1.Secret]
 Found = dict[Source, core_v1.ConfigMap | core_v1.Secret | VolumeError | None]
@@ -78,6 +83,8 @@ class ContainerStarter:
         root: Path,
         node_ip: str,
         capacity: Mapping[str, str],
+        mounter: Mounter | None,
+        tokens: Tokens,
     ) -> None:
         self._client = client
         self._runtime = runtime
@@ -87,6 +94,8 @@ class ContainerStarter:
         self._images = images
         self._facts = Facts(node_ip, node_ip, capacity)
         self._memory = int(parse_quantity(capacity.get("memory", "0")))
+        self._mounter = mounter
+        self._tokens = tokens
         self._immutable: dict[str, Held] = {}
         """By Pod: read once, they are not asked for again, though others may take their names."""
 
@@ -99,10 +108,40 @@ class ContainerStarter:
         meta = _meta(pod)
         return f"{self._root}/logs/{meta.namespace}_{meta.name}_{meta.uid}"
 
+    def volumes_folder(self, pod: core_v1.Pod) -> Path:
+        return Path(self.pod_folder(pod), "volumes")
+
+    def tear_down_volumes(self, pod: core_v1.Pod) -> None:
+        """Of a Pod of which nothing runs and nothing will."""
+        self._tokens.forget(_meta(pod).uid or "")
+        try:
+            self._volumes(pod).tear_down()
+        except OSError as error:
+            log.warning("volumes of pod %s: %s", _meta(pod).name, error)
+
     def remove_pod(self, pod: core_v1.Pod) -> None:
         self._immutable.pop(_meta(pod).uid or "", None)
-        shutil.rmtree(self.pod_folder(pod), ignore_errors=True)
+        self._tokens.forget(_meta(pod).uid or "")
+        self._remove_folder(Path(self.pod_folder(pod)))
         shutil.rmtree(self.log_folder(pod), ignore_errors=True)
+
+    def _remove_folder(self, folder: Path) -> None:
+        """Never through a mount: what lies behind one is not ours to remove."""
+        try:
+            if self._mounter is not None:
+                self._mounter.unmount_below(folder)
+        except OSError as error:
+            log.warning("%s is left as it is: %s", folder, error)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def unmount_all(self) -> None:
+        """When all containers have been ended and we go too. What was in memory is gone then."""
+        try:
+            if self._mounter is not None:
+                self._mounter.unmount_below(Path(f"{self._root}/pods"))
+        except OSError as error:
+            log.warning("volumes stay mounted: %s", error)
 
     # ---- what a Pod refers to
 
@@ -113,11 +152,16 @@ class ContainerStarter:
         if pod.spec is None or not pod.spec.volumes:
             return Outcome()
         found = await self._fetch(pod, references(pod))
-        facts = dataclasses.replace(self._facts, pod_ip=pod_ip)
+        tokens = await self._tokens.of(pod)
+        facts = dataclasses.replace(self._facts, pod_ip=pod_ip, tokens=tokens)
         return self._volumes(pod).set_up(pod, _objects(found), facts, running=running)
 
     def _volumes(self, pod: core_v1.Pod) -> Volumes:
-        return Volumes(Path(self.pod_folder(pod)))
+        return Volumes(Path(self.pod_folder(pod)), self._mounter)
+
+    def tokens_due_in(self, pod: core_v1.Pod) -> float | None:
+        """Seconds until a token in its volumes is renewed; None if there is none."""
+        return self._tokens.due_in(_meta(pod).uid or "")
 
     async def _fetch(self, pod: core_v1.Pod, wanted: set[Source]) -> Found:
         meta = _meta(pod)
@@ -159,7 +203,7 @@ class ContainerStarter:
         """
         image = await self._ensure_image(pod, item)
         try:
-            config = await self._config(pod, item, image, pod_ips)
+            config = await self._config(pod, item, image, sandbox_id, pod_ips)
         except (ConfigError, NonRootError, VolumeError) as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerConfigError", str(error)) from error
@@ -197,7 +241,12 @@ class ContainerStarter:
             raise StartFailure(failure.reason, failure.message, failure.retry_after) from failure
 
     async def _config(
-        self, pod: core_v1.Pod, item: StartContainer, image: ImageStatus, pod_ips: Sequence[str]
+        self,
+        pod: core_v1.Pod,
+        item: StartContainer,
+        image: ImageStatus,
+        sandbox_id: str,
+        pod_ips: Sequence[str],
     ) -> ContainerConfig:
         container, pod_ip = item.container, next(iter(pod_ips), "")
         objects = _objects(await self._fetch(pod, _env_references(container)))
@@ -214,7 +263,10 @@ class ContainerStarter:
             raise mounted.failures[0]
         mounts: list[Mount] = []
         if container.volumeMounts:
-            mounts = self._volumes(pod).mounts(pod, container, mounted.places, env)
+            able = asks_for_recursion(container) and await self._runtime.read_only_recursively(
+                sandbox_id
+            )
+            mounts = self._volumes(pod).mounts(pod, container, mounted.places, env, recursive=able)
         features = await self._runtime.features()
         mounts += self._hosts_mount(pod, container, pod_ips, own_network=features.own_network)
         logs = f"{self.log_folder(pod)}/{container.name}"

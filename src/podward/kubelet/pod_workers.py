@@ -43,6 +43,7 @@ from podward.kubelet.sandbox_start import SandboxStarter
 from podward.kubelet.status.conditions import RESTARTING_ALL
 from podward.kubelet.status.generate import generate_status, mark_lost, sources_in
 from podward.kubelet.status.manager import StatusManager
+from podward.kubelet.volume_limits import VolumeLimits
 from podward.kubelet.volume_plan import (
     SourceUnreachable,
     VolumeError,
@@ -63,6 +64,7 @@ UNAVAILABLE_SECONDS = 1.0
 """After a turn that found nobody to ask, times 1 to 1.5."""
 REMOUNT_FIRST_SECONDS, REMOUNT_LAST_SECONDS = 0.5, 122.0
 """Between attempts to bring the files of a running Pod up to date; each failure doubles it."""
+_EVICTION_GRACE_SECONDS = 1
 
 _RESTARTING_ALL_TEXT = "The container is removed because RestartAllContainers in place"
 
@@ -93,6 +95,7 @@ class Tools:
     killer: ContainerKiller
     hooks: HookRunner
     sources: VolumeSources
+    limits: VolumeLimits
     node_ip: str
     finished: Callable[[str], None]
 
@@ -105,11 +108,15 @@ class PodWorker:
         self._gone = False
         self._ended = pod.status is not None and pod.status.phase in TERMINAL_PHASES
         """Nothing of it will run again: its phase may become terminal, or was so before we came."""
+        if self._ended:
+            tools.starter.tear_down_volumes(pod)  # whoever ended it may have died over that
         self._deadline_exceeded = False
         self._taken = False
         """This node found that it can run it."""
         self._rejected = False
         """It found the contrary, and said so; there is nothing more to tell."""
+        self._evicted = ""
+        """Why it must go, as its status will say."""
         self._probed = False
         self._reported: object = None
         """What the last status was made from."""
@@ -156,6 +163,13 @@ class PodWorker:
         self._files_stale = True
         self._remount_delay = self._remount_at = 0.0
         self._wake.set()
+
+    def evict(self, message: str) -> None:
+        """End all of it at once, and for good; its object stays."""
+        if not (self._leaving or self._ended):
+            self._evicted = message
+            self._event("Warning", "Evicted", message)
+            self._wake.set()
 
     def wake(self) -> None:
         self._wake.set()
@@ -208,8 +222,8 @@ class PodWorker:
         if not self._ended and not self._probed:
             self._tools.prober.add_pod(self.pod)
             self._probed = True
-        if self._has_files and not self._ended:
-            self._follow_sources()
+        if not self._ended:
+            self._follow_volumes()
         verdicts = self._tools.prober.verdicts(self._uid)
         self._report(observed)
         if self._ended:
@@ -217,11 +231,12 @@ class PodWorker:
         self._check_deadline()  # it counts from the first report
         if self._deadline_exceeded:
             self._report(observed)
-        if self._deadline_exceeded or self._told_over():
-            await self._kill_pod(observed)
+        if self._deadline_exceeded or self._evicted or self._told_over():
+            await self._kill_pod(observed, _EVICTION_GRACE_SECONDS if self._evicted else None)
             self._end()
             self._report(await self._observe())
             return
+        self._check_tokens()
         if self._files_stale and any(
             c.state is ContainerState.RUNNING for c in observed.containers
         ):
@@ -294,7 +309,7 @@ class PodWorker:
         """Make the status and publish it, unless it would be made from what the last one was made from."""
         tools = self._tools
         verdicts = tools.prober.verdicts(self._uid)
-        ending = self._ended, self._deadline_exceeded, self.state
+        ending = self._ended, self._deadline_exceeded, self._evicted, self.state
         sources = sources_in(self.pod, verdicts), observed, dict(self._waiting), ending
         if sources == self._reported and self.state is State.SYNC:
             tools.prober.trigger_readiness(self._uid)
@@ -312,6 +327,7 @@ class PodWorker:
             runtime_name=tools.runtime.name,
             node_ips=[tools.node_ip],
             deadline_exceeded=self._deadline_exceeded,
+            evicted=self._evicted,
         )
         if self.state is State.TERMINATED:
             status = mark_lost(self.pod, status, tools.clock.now())
@@ -497,10 +513,21 @@ class PodWorker:
 
     # ---- files that change while containers run
 
-    def _follow_sources(self) -> None:
-        self._tools.sources.follow(
-            self._uid, self._meta.namespace or "", references(self.pod), self.files_changed
+    def _follow_volumes(self) -> None:
+        if self._has_files:
+            self._tools.sources.follow(
+                self._uid, self._meta.namespace or "", references(self.pod), self.files_changed
+            )
+        self._tools.limits.follow(
+            self.pod, self._tools.starter.volumes_folder(self.pod), self.evict
         )
+
+    def _check_tokens(self) -> None:
+        due = self._tools.starter.tokens_due_in(self.pod)
+        if due is not None and due > 0:
+            self._look_again(due)
+        elif due is not None:
+            self._files_stale = True
 
     async def _refresh_files(self) -> None:
         """Write what differs; what cannot be read stays as it is, and is tried again. Nothing is restarted."""
@@ -574,6 +601,7 @@ class PodWorker:
         observed = await self._observe()
         self._tools.prober.remove_pod(self._uid)
         self._tools.sources.forget(self._uid)
+        self._tools.limits.forget(self._uid)
         await self._kill_pod(observed, override=1)
         for sandbox in observed.sandboxes:
             await self._tools.runtime.remove_pod_sandbox(sandbox.id)
@@ -589,6 +617,8 @@ class PodWorker:
         self._ended = True
         self._tools.prober.remove_pod(self._uid)
         self._tools.sources.forget(self._uid)
+        self._tools.limits.forget(self._uid)
+        self._tools.starter.tear_down_volumes(self.pod)
 
     def _check_deadline(self) -> None:
         limit = self.pod.spec.activeDeadlineSeconds if self.pod.spec else None
@@ -615,8 +645,8 @@ class PodWorker:
 
     @property
     def _leaving(self) -> bool:
-        """Nothing is started for a Pod that is being deleted."""
-        return self._gone or self._meta.deletionTimestamp is not None
+        """Nothing is started for a Pod that is being deleted or evicted."""
+        return self._gone or self._meta.deletionTimestamp is not None or bool(self._evicted)
 
     async def _pod_ips(self) -> tuple[str, ...]:
         """From the runtime: containers are started before any status tells the addresses."""

@@ -30,7 +30,10 @@ from podward.kubelet.runtime.base import (
 from podward.kubelet.sandbox_start import SandboxStarter
 from podward.kubelet.status.generate import set_container_readiness, set_container_started
 from podward.kubelet.status.manager import StatusManager
+from podward.kubelet.volume_limits import Aside, VolumeLimits
+from podward.kubelet.volume_mounter import Mounter
 from podward.kubelet.volume_sources import VolumeSources
+from podward.kubelet.volume_tokens import ApiTokens, Tokens
 from podward.machinery.backoff import Backoff
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
@@ -57,6 +60,8 @@ class Kubelet:
         recorder: EventRecorder,
         network: Network,
         started_at: datetime,
+        mounter: Mounter | None,
+        aside: Aside,
         allowed_sysctls: Sequence[str] = (),
     ) -> None:
         self._runtime = runtime
@@ -88,6 +93,7 @@ class Kubelet:
         self._images = ImagePuller(runtime, clock)
         self._sources = VolumeSources(client, clock, entropy)
         self._sandboxes = SandboxStarter(client, runtime, recorder, allowed_sysctls=allowed_sysctls)
+        self._limits = VolumeLimits(aside)
         hooks = HookRunner(runtime, network, recorder)
         self._tools = Tools(
             client=client,
@@ -101,11 +107,13 @@ class Kubelet:
             sandboxes=self._sandboxes,
             starter=ContainerStarter(
                 client, runtime, entropy, recorder, self._images,
-                root=root, node_ip=facts.ip, capacity=facts.capacity,
+                root=root, node_ip=facts.ip, capacity=facts.capacity, mounter=mounter,
+                tokens=Tokens(ApiTokens(client), clock, entropy),
             ),
             killer=ContainerKiller(runtime, clock, recorder, hooks),
             hooks=hooks,
             sources=self._sources,
+            limits=self._limits,
             node_ip=facts.ip,
             finished=self._finished,
         )  # fmt: skip
@@ -125,6 +133,7 @@ class Kubelet:
                 tasks.create_task(self._statuses.run())
                 tasks.create_task(self._node.run())
                 tasks.create_task(self._sources.run())
+                tasks.create_task(self._limits.run())
                 tasks.create_task(self._pods.run(self._pod_changed))
                 tasks.create_task(self._listen())
                 tasks.create_task(self._look_after())
@@ -146,6 +155,7 @@ class Kubelet:
             await asyncio.gather(
                 *(self._runtime.stop_container(c.id, self._grace(c.pod_uid)) for c in running)
             )
+            self._tools.starter.unmount_all()
         await self._statuses.flush()
 
     def _grace(self, uid: str) -> float:

@@ -3,11 +3,13 @@
 import base64
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lightkube.models import core_v1
 
 from podward.kubelet.environment import ConfigError, field_value, resource_value
+from podward.kubelet.restart_policy import init_containers, regular_containers
 
 _MODE = 0o644
 
@@ -28,25 +30,66 @@ class SourceUnreachable(VolumeError):
 class File:
     data: bytes
     mode: int
+    user: int | None = None
+    """Whose it is; None for whoever writes it."""
 
 
 Objects = Callable[[str, str], core_v1.ConfigMap | core_v1.Secret | None]
 """(`configmap` or `secret`, name) -> the object; None if there is none. May raise `VolumeError`."""
 
 
+class TokenWish(NamedTuple):
+    """A token of the Pod's service account: for whom, and for how long."""
+
+    audience: str
+    """Empty for the API server."""
+    seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What downward-API files may tell."""
+    """What files may tell beside objects and the Pod itself."""
 
     pod_ip: str
     node_ip: str
     capacity: Mapping[str, str]
+    tokens: Mapping[TokenWish, "str | VolumeError"] = field(default_factory=dict)
+    """Or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """To whom the files of a Pod's volumes are given, where that can be done."""
+
+    user: int | None = None
+    """`runAsUser`, if it is the same for all of its containers; only tokens are given to it."""
+    group: int | None = None
+    """`fsGroup`. Of `fsGroupChangePolicy` nothing depends: it is about volumes that outlive a Pod, and those of
+    ours that support a group are made for it."""
+
+
+NOBODY = Owner()
+
+
+def owner_of(pod: core_v1.Pod) -> Owner:
+    spec = pod.spec
+    of_pod = (spec and spec.securityContext) or core_v1.PodSecurityContext()
+    users = set()
+    for container in (*init_containers(pod), *regular_containers(pod)):
+        own = container.securityContext.runAsUser if container.securityContext else None
+        users.add(of_pod.runAsUser if own is None else own)
+    return Owner(users.pop() if len(users) == 1 else None, of_pod.fsGroup)
 
 
 def made_of_files(volume: core_v1.Volume) -> bool:
     """Whether the kubelet writes what is in it; such a volume follows its source, and nobody else writes."""
     sources = volume.configMap, volume.secret, volume.downwardAPI, volume.projected
     return any(source is not None for source in sources)
+
+
+def kept_in_memory(volume: core_v1.Volume) -> bool:
+    """What may be secret never comes to a disk, where there is another place."""
+    return any(s is not None for s in (volume.secret, volume.downwardAPI, volume.projected))
 
 
 def references(pod: core_v1.Pod) -> set[Source]:
@@ -65,6 +108,20 @@ def references(pod: core_v1.Pod) -> set[Source]:
     return found
 
 
+def token_wishes(pod: core_v1.Pod) -> set[TokenWish]:
+    """The tokens that its volumes hold."""
+    return {
+        _wish(part.serviceAccountToken)
+        for volume in (pod.spec.volumes or () if pod.spec else ())
+        for part in (volume.projected.sources or () if volume.projected else ())
+        if part.serviceAccountToken is not None
+    }
+
+
+def _wish(source: core_v1.ServiceAccountTokenProjection) -> TokenWish:
+    return TokenWish(source.audience or "", source.expirationSeconds or 3600)
+
+
 def tells_of_its_pod(pod: core_v1.Pod) -> bool:
     """Whether files of its volumes say what the Pod's own fields say."""
     for volume in (pod.spec.volumes or ()) if pod.spec else ():
@@ -75,7 +132,11 @@ def tells_of_its_pod(pod: core_v1.Pod) -> bool:
 
 
 def plan_files(
-    pod: core_v1.Pod, volume: core_v1.Volume, objects: Objects, facts: Facts
+    pod: core_v1.Pod,
+    volume: core_v1.Volume,
+    objects: Objects,
+    facts: Facts,
+    owner: Owner = NOBODY,
 ) -> dict[str, File] | None:
     """Path -> file, for volumes that are made of files; None for the others. `VolumeError`."""
     if volume.configMap is not None:
@@ -89,7 +150,7 @@ def plan_files(
     if volume.downwardAPI is not None:
         return _downward(pod, volume.downwardAPI.items, _mode(volume.downwardAPI), facts)
     if volume.projected is not None:
-        return _projected(pod, volume.projected, objects, facts)
+        return _projected(pod, volume.projected, objects, facts, owner)
     return None
 
 
@@ -104,14 +165,18 @@ def _mode(
 
 
 def _projected(
-    pod: core_v1.Pod, source: core_v1.ProjectedVolumeSource, objects: Objects, facts: Facts
+    pod: core_v1.Pod,
+    source: core_v1.ProjectedVolumeSource,
+    objects: Objects,
+    facts: Facts,
+    owner: Owner,
 ) -> dict[str, File]:
     """All sources in one directory; of two that give one path the later wins. All that is wrong is told."""
     files: dict[str, File] = {}
     wrong: list[VolumeError] = []
     for part in source.sources or ():
         try:
-            files |= _projection(pod, part, _mode(source), objects, facts)
+            files |= _projection(pod, part, _mode(source), objects, facts, owner)
         except VolumeError as error:
             wrong.append(error)
     unreachable = [error for error in wrong if isinstance(error, SourceUnreachable)]
@@ -124,7 +189,12 @@ def _projected(
 
 
 def _projection(
-    pod: core_v1.Pod, part: core_v1.VolumeProjection, mode: int, objects: Objects, facts: Facts
+    pod: core_v1.Pod,
+    part: core_v1.VolumeProjection,
+    mode: int,
+    objects: Objects,
+    facts: Facts,
+    owner: Owner,
 ) -> dict[str, File]:
     for kind, source in (("configmap", part.configMap), ("secret", part.secret)):
         if source is not None:
@@ -132,9 +202,44 @@ def _projection(
             return _keyed(kind, payload, source.items, mode, source.optional)
     if part.downwardAPI is not None:
         return _downward(pod, part.downwardAPI.items, mode, facts)
+    if part.serviceAccountToken is not None:
+        return _token(part.serviceAccountToken, mode, facts, owner)
+    given = [name for name in part.__struct_fields__ if getattr(part, name) is not None]
     raise VolumeError(
-        "projected volumes of configMap, secret and downwardAPI are served; no others"
+        f"projected volumes of configMap, secret, downwardAPI and serviceAccountToken are served; "
+        f"{given[0] if given else 'nothing'} is not"
     )
+
+
+def _token(
+    source: core_v1.ServiceAccountTokenProjection, mode: int, facts: Facts, owner: Owner
+) -> dict[str, File]:
+    """Whoever the Pod runs as reads it, and nobody else if it is known who that is."""
+    wish = _wish(source)
+    text = facts.tokens.get(wish)
+    if text is None:
+        raise VolumeError(f"no token for audience {wish.audience!r} was asked for")
+    if isinstance(text, VolumeError):
+        raise text
+    known = owner.user is not None or owner.group is not None
+    return {file_path(source.path): File(text.encode(), 0o600 if known else mode, owner.user)}
+
+
+_ELSEWHERE = {
+    "persistentVolumeClaim": "Podward has no PersistentVolumes to bind a claim to",
+    "ephemeral": "Podward has no PersistentVolumes to make a claim for",
+    "csi": "Podward speaks to no CSI driver",
+    "image": "Podward mounts no images",
+    "gitRepo": "Podward clones no repositories",
+}
+
+
+def refusal(volume: core_v1.Volume) -> VolumeError:
+    """Of a volume that is neither written here nor lies on this machine."""
+    name = next((n for n in volume.__struct_fields__ if n != "name" and getattr(volume, n)), "")
+    why = _ELSEWHERE.get(name, "Podward mounts nothing from elsewhere")
+    served = "emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes are served"
+    return VolumeError(f"{name or 'its source'} is not served here: {why}; {served}")
 
 
 def _payload(objects: Objects, kind: str, name: str | None, optional: bool | None) -> Payload:

@@ -93,6 +93,9 @@ class SimulatedRuntime:
 
     # ---- images
 
+    async def read_only_recursively(self, sandbox_id: str) -> bool:
+        return True  # nothing is mounted below anything
+
     async def image_status(self, image: str) -> ImageStatus | None:
         described = self._image(image)
         absent = described.missing or described.pull is not None

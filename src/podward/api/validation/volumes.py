@@ -58,6 +58,7 @@ _HOST_PATH_TYPES = (
 )  # fmt: skip
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+_RECURSIONS = ("Disabled", "Enabled", "IfPossible")
 
 
 def volumes_errors(
@@ -129,10 +130,44 @@ def _projected_errors(projected: core_v1.ProjectedVolumeSource, path: str) -> li
             for number, file in enumerate(part.downwardAPI.items or ()):
                 found += _file_errors(file, f"{where}.downwardAPI.items[{number}]")
                 found += _taken_errors(file.path, file.path, taken, path)
+        if part.serviceAccountToken is not None:
+            found += _token_errors(part.serviceAccountToken, where, path)
+        if part.clusterTrustBundle is not None:
+            found += _trust_bundle_errors(part.clusterTrustBundle, f"{where}.clusterTrustBundle")
         given = [f for f in part.__struct_fields__ if getattr(part, f) is not None]
         if len(given) > 1:
             found.append(field_forbidden(where, "may not specify more than 1 volume type"))
     return found
+
+
+def _token_errors(
+    token: core_v1.ServiceAccountTokenProjection, where: str, path: str
+) -> list[FieldError]:
+    """What is wrong with its file is told of the whole volume, as a server does."""
+    found = []
+    seconds, place = token.expirationSeconds or 0, f"{where}.serviceAccountToken.expirationSeconds"
+    if seconds < 600:
+        detail = "may not specify a duration less than 10 minutes"
+        found.append(field_invalid(place, seconds, detail))
+    if seconds > 1 << 32:
+        detail = "may not specify a duration larger than 2^32 seconds"
+        found.append(field_invalid(place, seconds, detail))
+    if not token.path:
+        found.append(field_required(f"{path}.path"))
+    return found + _file_path_errors(token.path, f"{path}.path")
+
+
+def _trust_bundle_errors(
+    bundle: core_v1.ClusterTrustBundleProjection, path: str
+) -> list[FieldError]:
+    found = []
+    if bundle.name and bundle.signerName:
+        found.append(field_invalid(path, None, "only one of name and signerName may be used"))
+    elif not (bundle.name or bundle.signerName):
+        found.append(field_required(path, "either name or signerName must be specified"))
+    if not bundle.path:
+        found.append(field_required(f"{path}.path"))
+    return found + _file_path_errors(bundle.path, f"{path}.path")
 
 
 def _taken_errors(file: str, value: str, taken: set[str], path: str) -> list[FieldError]:
@@ -170,11 +205,16 @@ def _file_errors(item: Any, path: str) -> list[FieldError]:
         found.append(field_required(f"{path}.key"))
     if not item.path:
         found.append(field_required(f"{path}.path"))
-    found += [field_invalid(f"{path}.path", item.path, p) for p in _below(item.path)]
-    if item.path.startswith("..") and not item.path.startswith("../") and item.path != "..":
-        found.append(field_invalid(f"{path}.path", item.path, "must not start with '..'"))
+    found += _file_path_errors(item.path, f"{path}.path")
     if item.mode is not None and not 0 <= item.mode <= 0o777:
         found.append(field_invalid(f"{path}.mode", item.mode, _MODE))
+    return found
+
+
+def _file_path_errors(file: str, path: str) -> list[FieldError]:
+    found = [field_invalid(path, file, problem) for problem in _below(file)]
+    if file.startswith("..") and not file.startswith("../") and file != "..":
+        found.append(field_invalid(path, file, "must not start with '..'"))
     return found
 
 
@@ -222,6 +262,22 @@ def mounts_errors(
             below = mount.subPathExpr
             found += [field_invalid(f"{path}.subPathExpr", below, p) for p in _below(below)]
         found += _propagation_errors(mount.mountPropagation, f"{path}.mountPropagation", privileged)
+        found += _recursion_errors(mount, f"{path}.recursiveReadOnly")
+    return found
+
+
+def _recursion_errors(mount: core_v1.VolumeMount, path: str) -> list[FieldError]:
+    wanted = mount.recursiveReadOnly
+    if wanted is None or wanted == "Disabled":
+        return []
+    if wanted not in _RECURSIONS:
+        return [field_not_supported(path, wanted, _RECURSIONS)]
+    found = []
+    if not mount.readOnly:
+        found.append(field_forbidden(path, "may only be specified when readOnly is true"))
+    if mount.mountPropagation not in (None, "None"):
+        detail = "may only be specified when mountPropagation is None or not specified"
+        found.append(field_forbidden(path, detail))
     return found
 
 

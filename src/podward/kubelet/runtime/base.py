@@ -363,6 +363,9 @@ class Runtime(Protocol):
     async def list_pod_sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
         """Newest first: by attempt, then by time, for a wall clock may have been set back."""
 
+    async def read_only_recursively(self, sandbox_id: str) -> bool:
+        """Whether what is mounted below a read-only mount can be read-only too (`recursive_read_only`)."""
+
     async def image_status(self, image: str) -> ImageStatus | None:
         """None if the image is not here and must be pulled."""
 

@@ -62,17 +62,19 @@ def generate_status(
     runtime_name: str,
     node_ips: Sequence[str],
     deadline_exceeded: bool = False,
+    evicted: str = "",
 ) -> core_v1.PodStatus:
     """The whole status, with nothing empty in it and in whole seconds, so that equal ones are equal.
 
-    `terminal`: the worker has stopped everything and will start nothing again."""
+    `terminal`: the worker has stopped everything and will start nothing again. `evicted`: why, if it was."""
     old = _by_name(previous)
     regular, init = _container_statuses(pod, observed, verdicts, waiting, old, runtime_name)
     ephemerals = ephemeral(pod, observed, waiting, old, runtime_name)
     share = MAX_MESSAGES_BYTES // max(1, len(regular) + len(init) + len(ephemerals))
     regular = sorted((cut(status, share) for status in regular), key=lambda status: status.name)
     init = [cut(status, share) for status in init]
-    wanted = _phase(pod, observed, regular, init, previous, terminal, deadline_exceeded)
+    cut_short = deadline_exceeded or bool(evicted)
+    wanted = _phase(pod, observed, regular, init, previous, terminal, cut_short)
     phase = _held_back(wanted, previous, observed)
     same_phase = phase == previous.phase
     status = msgspec.structs.replace(
@@ -87,8 +89,9 @@ def generate_status(
         qosClass=previous.qosClass or qos_class(pod),
         observedGeneration=pod.metadata.generation if pod.metadata else None,
     )
-    if deadline_exceeded and not same_phase and phase == "Failed":
-        status.reason, status.message = "DeadlineExceeded", DEADLINE_MESSAGE
+    if cut_short and not same_phase and phase == "Failed":
+        status.reason = "Evicted" if evicted else "DeadlineExceeded"
+        status.message = evicted or DEADLINE_MESSAGE
     _set_addresses(status, pod, observed, node_ips)
     ready = _sandbox_ready(pod, observed, node_ips)
     return _with_conditions(pod, status, now, sandbox_ready=ready, phase=wanted)
@@ -197,11 +200,11 @@ def _phase(
     init: Sequence[core_v1.ContainerStatus],
     previous: core_v1.PodStatus,
     terminal: bool,
-    deadline_exceeded: bool,
+    cut_short: bool,
 ) -> str:
     if previous.phase in TERMINAL_PHASES:
         return str(previous.phase)
-    if deadline_exceeded:
+    if cut_short:
         return "Failed"
     statuses = {status.name: status for status in (*regular, *init)}
     sandbox = observed.sandboxes[0].id if observed.sandboxes else None

@@ -81,6 +81,9 @@ class FaultyRuntime:
     async def list_pod_sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
         return await self._call(lambda: self.inner.list_pod_sandboxes(pod_uid))
 
+    async def read_only_recursively(self, sandbox_id: str) -> bool:
+        return await self._call(lambda: self.inner.read_only_recursively(sandbox_id))
+
     async def image_status(self, image: str) -> ImageStatus | None:
         return await self._call(lambda: self.inner.image_status(image))
 

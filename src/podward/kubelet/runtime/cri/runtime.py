@@ -143,6 +143,13 @@ class CriRuntime:
             held = self._sandbox_configs[sandbox_id] = sandbox_config(config, self._instance)
         return held
 
+    async def read_only_recursively(self, sandbox_id: str) -> bool:
+        sandbox = await self._sandbox_config(sandbox_id)
+        handler = sandbox_made_from(sandbox.annotations, sandbox.metadata).runtime_handler
+        found = await self._client.runtime("Status", pb.StatusRequest(), pb.StatusResponse)
+        handlers = {one.name: one.features for one in found.runtime_handlers}
+        return handler in handlers and handlers[handler].recursive_read_only_mounts
+
     # ---- images
 
     async def image_status(self, image: str) -> ImageStatus | None:

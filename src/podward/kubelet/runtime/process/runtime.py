@@ -239,6 +239,9 @@ class ProcessRuntime:
 
     # ---- images
 
+    async def read_only_recursively(self, sandbox_id: str) -> bool:
+        return self._isolated  # bubblewrap's binds are
+
     async def image_status(self, image: str) -> ImageStatus | None:
         """Never None: an image that was not imported stands for the host, there is nothing to pull from."""
         found = self.images.get(image)
