@@ -217,6 +217,7 @@ class ContainerStarter:
             log_path=f"{logs}/{attempt}.log",
             resources=Resources(memory_limit_bytes=_memory_limit(container)),
             stdin=bool(container.stdin),
+            stdin_once=bool(container.stdinOnce),
             tty=bool(container.tty),
             labels={
                 "io.kubernetes.pod.name": meta.name or "",

@@ -148,6 +148,11 @@ class Connection:
         self._outbox.clear()
         return out
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes `take` would give."""
+        return len(self._outbox)
+
     def open_stream(self, headers: Mapping[str, str], *, fin: bool = False) -> int:
         self._ours += 2 if self._ours else (2 if self.server else 1)
         stream = self._ours

@@ -16,6 +16,7 @@ from podward.kubelet.runtime.base import (
     ImageStatus,
     LogOptions,
     NotFound,
+    PortStream,
     RuntimeFailure,
     SandboxConfig,
     SandboxState,
@@ -222,6 +223,9 @@ class SimulatedRuntime:
             raise no_input(config.name, self.name)
         options = LogOptions(follow=True, tail_lines=0)
         return LogAttachment(self.read_log(config.log_path, options, container_id))
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        return None  # its addresses are those of the simulated network
 
     # ---- logs
 

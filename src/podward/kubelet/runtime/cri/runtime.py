@@ -27,6 +27,7 @@ from podward.kubelet.runtime.base import (
     ImageStatus,
     LogOptions,
     NotFound,
+    PortStream,
     RuntimeFailure,
     SandboxConfig,
     SandboxStatus,
@@ -51,8 +52,10 @@ from podward.kubelet.runtime.cri.statuses import (
     sandbox_made_from,
     sandbox_status,
 )
+from podward.kubelet.runtime.cri.streams import EngineStreams
 from podward.kubelet.runtime.linux.children import ended
 from podward.machinery.clock import Clock
+from podward.machinery.network import Network, SystemNetwork
 
 RELIST_SECONDS = 1.0
 _OUTPUT_LIMIT = 16 * 1024
@@ -62,9 +65,13 @@ log = logging.getLogger(__name__)
 
 
 class CriRuntime:
-    def __init__(self, socket_path: str, *, instance: str, clock: Clock) -> None:
-        """`instance`: whose the sandboxes are; others on the same engine are not touched."""
+    def __init__(
+        self, socket_path: str, *, instance: str, clock: Clock, network: Network | None = None
+    ) -> None:
+        """`instance`: whose the sandboxes are; others on the same engine are not touched. `network`: where the
+        engine's streaming server is found; the machine's own unless told otherwise."""
         self._client = CriClient(socket_path)
+        self._streams = EngineStreams(self._client, network or SystemNetwork())
         self._instance = instance
         self._clock = clock
         self._name, self._version = "", ""
@@ -372,10 +379,13 @@ class CriRuntime:
     async def exec(
         self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecStream:
-        raise RuntimeFailure("not yet")
+        return await self._streams.exec(container_id, command, stdin=stdin, tty=tty)
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecStream:
-        raise RuntimeFailure("not yet")
+        return await self._streams.attach(container_id, stdin=stdin, tty=tty)
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        return await self._streams.port_forward(sandbox_id, port)
 
     async def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None

@@ -28,6 +28,7 @@ from podward.kubelet.runtime.base import (
     ImageStatus,
     LogOptions,
     NotFound,
+    PortStream,
     RuntimeFailure,
     SandboxConfig,
     SandboxState,
@@ -489,6 +490,9 @@ class ProcessRuntime:
             raise no_input(record.config.name, self.name)
         options = LogOptions(follow=True, tail_lines=0)
         return LogAttachment(self.read_log(record.config.log_path, options, record.id))
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        return None  # it listens on the machine's own network
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None

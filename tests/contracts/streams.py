@@ -1,0 +1,269 @@
+"""What every runtime's commands with streams, and attaching, must do: as `tests.contracts.runtime`.
+
+`CHECKS` hold everywhere; `REAL` where there are real shells and terminals; `INPUT` where a container's own
+command has an input.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.contracts.runtime import Check, Make, exited, start
+
+from podward.kubelet.runtime.base import ContainerConfig, ExecStream, RuntimeFailure, SandboxConfig
+
+LARGE = 40_000_000
+_BOUND = 12_000_000
+"""More than all buffers on the way hold together, less than `LARGE`."""
+
+
+async def said(stream: ExecStream) -> dict[int, bytes]:
+    heard: dict[int, bytes] = {}
+    async for channel, data in stream.output():
+        heard[channel] = heard.get(channel, b"") + data
+    return heard
+
+
+async def hears(stream: ExecStream, words: bytes, *, within: float = 10) -> bytes:
+    """What has been said once `words` have."""
+    heard = b""
+    async with asyncio.timeout(within):
+        async for _, data in stream.output():
+            heard += data
+            if words in heard:
+                return heard
+    pytest.fail(f"it ended and said only {heard!r}")
+
+
+async def check_outputs_and_the_exit_code(make: Make, folder: Path) -> None:
+    runtime = make()
+    await runtime.start()
+    sandbox, container = await start(runtime, folder, "sleep", "60")
+    script = "echo $COLOUR; echo told >&2; exit 3"
+    stream = await runtime.exec(container, ["sh", "-c", script], stdin=False, tty=False)
+    assert await said(stream) == {1: b"blue\n", 2: b"told\n"}
+    assert await stream.wait() == 3
+    await stream.close()
+    await stream.close()
+    quiet = await runtime.exec(container, ["true"], stdin=False, tty=False)
+    assert (await said(quiet), await quiet.wait()) == ({}, 0)
+    await quiet.close()
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_stdin_and_its_end_arrive(make: Make, folder: Path) -> None:
+    runtime = make()
+    await runtime.start()
+    sandbox, container = await start(runtime, folder, "sleep", "60")
+    stream = await runtime.exec(container, ["cat"], stdin=True, tty=False)
+    for _ in range(100):
+        await stream.write(b"typed\n" * 100)
+    await stream.close_stdin()
+    await stream.write(b"too late")
+    assert await said(stream) == {1: b"typed\n" * 10_000}
+    assert await stream.wait() == 0
+    await stream.close()
+    none = await runtime.exec(container, ["cat"], stdin=False, tty=False)
+    await none.write(b"to nobody")
+    assert await said(none) == {}
+    await none.close()
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_a_command_that_is_not_there_is_a_failure(make: Make, folder: Path) -> None:
+    runtime = make()
+    await runtime.start()
+    sandbox, container = await start(runtime, folder, "sleep", "60")
+    with pytest.raises(RuntimeFailure, match="executable file not found"):
+        stream = await runtime.exec(container, ["no-such-command"], stdin=False, tty=False)
+        try:
+            assert await said(stream) == {}
+            await stream.wait()
+        finally:
+            await stream.close()
+    await runtime.stop_container(container, 0)
+    await exited(runtime, container)
+    with pytest.raises(RuntimeFailure):
+        await runtime.exec(container, ["true"], stdin=False, tty=False)
+    with pytest.raises(RuntimeFailure):
+        await runtime.attach("none-such", stdin=False, tty=False)
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_attaching_hears_what_comes_and_the_end(make: Make, folder: Path) -> None:
+    runtime = make()
+    await runtime.start()
+    script = "echo before; sleep 1; echo one; sleep 0.3; echo two; exit 7"
+    sandbox, container = await start(runtime, folder, "sh", "-c", script)
+    await asyncio.sleep(0.4)
+    first, second = [await runtime.attach(container, stdin=False, tty=False) for _ in range(2)]
+    heard = await asyncio.gather(said(first), said(second))
+    assert heard == [{1: b"one\ntwo\n"}] * 2
+    assert [await first.wait(), await second.wait()] == [0, 0]
+    await first.close()
+    await second.close()
+    assert (await exited(runtime, container))[0] == 7
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_letting_go_of_a_container_leaves_it_running(make: Make, folder: Path) -> None:
+    runtime = make()
+    await runtime.start()
+    sandbox, container = await start(
+        runtime, folder, "sh", "-c", "while :; do echo tick; sleep 0.1; done"
+    )
+    stream = await runtime.attach(container, stdin=False, tty=False)
+    await hears(stream, b"tick")
+    await stream.close()
+    await asyncio.sleep(0.3)
+    again = await runtime.attach(container, stdin=False, tty=False)
+    await hears(again, b"tick")
+    await again.close()
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_a_terminal_has_a_size(make: Make, folder: Path) -> None:
+    runtime = make()
+    await runtime.start()
+    sandbox, container = await start(runtime, folder, "sleep", "60")
+    script = "echo begun; read x; stty size; tty; echo told >&2; exit 9"
+    stream = await runtime.exec(container, ["sh", "-c", script], stdin=True, tty=True)
+    output = stream.output()
+    assert await anext(output) == (1, b"begun\r\n")
+    await stream.resize(77, 22)
+    await asyncio.sleep(0.1)
+    await stream.write(b"go\n")
+    rest = b"".join([data async for channel, data in output if channel == 1])
+    assert rest.startswith(b"go\r\n22 77\r\n/dev/pts/")
+    assert rest.endswith(b"\r\ntold\r\n")
+    assert await stream.wait() == 9
+    await stream.close()
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_who_is_slow_holds_back_the_other(make: Make, folder: Path) -> None:
+    """A command whose output nobody takes waits; so does who writes what no command takes."""
+    runtime = make()
+    await runtime.start()
+    sandbox, container = await start(runtime, folder, "sleep", "60")
+    script = f"head -c {LARGE} /dev/zero; echo done > /tmp/done-{folder.parent.name}"
+    done = ["test", "-e", f"/tmp/done-{folder.parent.name}"]
+    flood = await runtime.exec(container, ["sh", "-c", script], stdin=False, tty=False)
+    output = flood.output()
+    await anext(output)
+    await asyncio.sleep(0.5)
+    assert (await runtime.exec_sync(container, done, 5)).exit_code == 1
+    async for _, _data in output:
+        pass
+    assert await flood.wait() == 0
+    assert (await runtime.exec_sync(container, done, 5)).exit_code == 0
+    await runtime.exec_sync(container, ["rm", *done[2:]], 5)
+    await flood.close()
+
+    deaf = await runtime.exec(container, ["sleep", "30"], stdin=True, tty=False)
+    sent = 0
+
+    async def feed() -> None:
+        nonlocal sent
+        while sent < LARGE:
+            await deaf.write(b"x" * 65536)
+            sent += 65536
+
+    feeding = asyncio.create_task(feed())
+    await asyncio.sleep(0.5)
+    assert sent < _BOUND
+    feeding.cancel()
+    await asyncio.gather(feeding, return_exceptions=True)
+    await asyncio.wait_for(deaf.close(), 5)
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_what_goes_in_may_be_as_much_as_what_comes_out(make: Make, folder: Path) -> None:
+    """Both ways at once, more than any buffer holds: neither may wait for the other for ever."""
+    runtime = make()
+    await runtime.start()
+    sandbox, container = await start(runtime, folder, "sleep", "60")
+    stream = await runtime.exec(container, ["cat"], stdin=True, tty=False)
+
+    async def feed() -> None:
+        for _ in range(LARGE // 1_000_000):
+            await stream.write(b"x" * 1_000_000)
+        await stream.close_stdin()
+
+    async with asyncio.timeout(30):
+        feeding = asyncio.create_task(feed())
+        await asyncio.sleep(0.3)
+        size = 0
+        async for _, data in stream.output():
+            size += len(data)
+        await feeding
+    assert (size, await stream.wait()) == (LARGE, 0)
+    await stream.close()
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_a_container_with_an_input_hears_who_attaches(make: Make, folder: Path) -> None:
+    """One after the other, and it lives on in between."""
+    runtime = make()
+    await runtime.start()
+    sandbox = await runtime.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
+    listens = ["sh", "-c", "while read x; do echo got $x; done; exit 4"]
+    config = ContainerConfig(
+        "main", 0, "busybox", command=listens, log_path=str(folder / "0.log"), stdin=True
+    )
+    container = await runtime.create_container(sandbox, config)
+    await runtime.start_container(container)
+    for word in (b"one", b"two"):
+        stream = await runtime.attach(container, stdin=True, tty=False)
+        await stream.write(word + b"\n")
+        await hears(stream, b"got " + word)
+        await stream.close()
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+async def check_an_input_for_one_ends_with_him(make: Make, folder: Path) -> None:
+    """`stdinOnce`: the container's input ends when the first to attach ends his."""
+    runtime = make()
+    await runtime.start()
+    sandbox = await runtime.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
+    config = ContainerConfig(
+        "main", 0, "busybox", command=["sh", "-c", "cat; echo over; exit 4"],
+        log_path=str(folder / "0.log"), stdin=True, stdin_once=True,
+    )  # fmt: skip
+    container = await runtime.create_container(sandbox, config)
+    await runtime.start_container(container)
+    stream = await runtime.attach(container, stdin=True, tty=False)
+    await stream.write(b"words\n")
+    await stream.close_stdin()
+    assert await said(stream) == {1: b"words\nover\n"}
+    await stream.close()
+    assert (await exited(runtime, container))[0] == 4
+    await runtime.remove_pod_sandbox(sandbox)
+    await runtime.close()
+
+
+CHECKS: tuple[Check, ...] = (
+    check_outputs_and_the_exit_code,
+    check_stdin_and_its_end_arrive,
+    check_a_command_that_is_not_there_is_a_failure,
+    check_attaching_hears_what_comes_and_the_end,
+    check_letting_go_of_a_container_leaves_it_running,
+)
+REAL: tuple[Check, ...] = (
+    check_a_terminal_has_a_size,
+    check_who_is_slow_holds_back_the_other,
+    check_what_goes_in_may_be_as_much_as_what_comes_out,
+)
+INPUT: tuple[Check, ...] = (
+    check_a_container_with_an_input_hears_who_attaches,
+    check_an_input_for_one_ends_with_him,
+)
