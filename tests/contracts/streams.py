@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from tests.contracts.runtime import Check, Make, exited, start
 
-from podward.kubelet.runtime.base import ContainerConfig, ExecStream, RuntimeFailure, SandboxConfig
+from podward.kubelet.runtime.base import (
+    ContainerConfig,
+    ExecStream,
+    Runtime,
+    RuntimeFailure,
+    SandboxConfig,
+)
 
 LARGE = 40_000_000
 _BOUND = 12_000_000
@@ -22,6 +28,16 @@ async def said(stream: ExecStream) -> dict[int, bytes]:
     async for channel, data in stream.output():
         heard[channel] = heard.get(channel, b"") + data
     return heard
+
+
+async def outcome(runtime: Runtime, container: str, *command: str) -> int:
+    """Of a command that says nothing."""
+    stream = await runtime.exec(container, command, stdin=False, tty=False)
+    try:
+        assert await said(stream) == {}
+        return await stream.wait()
+    finally:
+        await stream.close()
 
 
 async def hears(stream: ExecStream, words: bytes, *, within: float = 10) -> bytes:
@@ -77,12 +93,7 @@ async def check_a_command_that_is_not_there_is_a_failure(make: Make, folder: Pat
     await runtime.start()
     sandbox, container = await start(runtime, folder, "sleep", "60")
     with pytest.raises(RuntimeFailure, match="executable file not found"):
-        stream = await runtime.exec(container, ["no-such-command"], stdin=False, tty=False)
-        try:
-            assert await said(stream) == {}
-            await stream.wait()
-        finally:
-            await stream.close()
+        await outcome(runtime, container, "no-such-command")
     await runtime.stop_container(container, 0)
     await exited(runtime, container)
     with pytest.raises(RuntimeFailure):
@@ -101,7 +112,7 @@ async def check_attaching_hears_what_comes_and_the_end(make: Make, folder: Path)
     await asyncio.sleep(0.4)
     first, second = [await runtime.attach(container, stdin=False, tty=False) for _ in range(2)]
     heard = await asyncio.gather(said(first), said(second))
-    assert heard == [{1: b"one\ntwo\n"}] * 2
+    assert list(heard) == [{1: b"one\ntwo\n"}] * 2
     assert [await first.wait(), await second.wait()] == [0, 0]
     await first.close()
     await second.close()

@@ -98,7 +98,7 @@ def test_in_the_machines_network_the_runtime_is_not_asked() -> None:
 def test_what_the_runtime_refuses_is_told() -> None:
     sandboxes = Sandboxes(host_network=False)
     sandboxes.way = RuntimeFailure("failed to find sandbox")
-    with pytest.raises(NodeAccessError, match="^failed to find sandbox$") as refused:
+    with pytest.raises(NodeAccessError, match=r"^failed to find sandbox$") as refused:
         forward(sandboxes, Addresses("10.0.0.7"))
     assert refused.value.code == 500
 

@@ -1,6 +1,7 @@
 """`kubelet.runtime.base.Runtime` over a `World`: the protocol of the real runtimes, in virtual time."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Sequence
 
@@ -26,7 +27,7 @@ from podward.kubelet.runtime.base import (
 from podward.kubelet.runtime.log_attachment import LogAttachment, no_input
 from podward.kubelet.runtime.process.images import normalize
 from podward.simulate.answers import Image
-from podward.simulate.processes import Collected, Nowhere, Pipe, Process
+from podward.simulate.processes import Collected, Nowhere, Pipe, PipeClosed, Process
 from podward.simulate.world import Container, Log, World
 
 OUTPUT_LIMIT = 16 * 1024
@@ -294,7 +295,9 @@ class Session:
                 open_streams -= 1
 
     async def write(self, data: bytes) -> None:
-        self._stdin.write(data)
+        if not self._stdin.ended:
+            with contextlib.suppress(PipeClosed):
+                self._stdin.write(data)
 
     async def close_stdin(self) -> None:
         self._stdin.end()

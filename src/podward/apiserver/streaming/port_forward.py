@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from podward.machinery.spdy_session import SpdySession, SpdyStream
 from podward.client.node_access import NodeAccessError, PortConnection
+from podward.machinery.spdy_session import SpdySession, SpdyStream
 
 Connect = Callable[[int], Awaitable[PortConnection]]
 """To a port of the Pod; `NodeAccessError` if there is no way."""

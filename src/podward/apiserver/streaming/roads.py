@@ -17,9 +17,9 @@ from podward.apiserver.streaming.duplex import (
 from podward.apiserver.streaming.exchange import exchange
 from podward.apiserver.streaming.port_forward import Connect, PortForwarder
 from podward.apiserver.streaming.spdy_client import SpdyClient
-from podward.machinery.spdy_session import Duplex, SpdySession
 from podward.apiserver.streaming.websocket_client import WebSocketClient
 from podward.client.node_access import ExecSession
+from podward.machinery.spdy_session import Duplex, SpdySession
 
 _VERSION_HEADER: Final = b"x-stream-protocol-version"
 
