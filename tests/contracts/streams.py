@@ -262,6 +262,28 @@ async def check_an_input_for_one_ends_with_him(make: Make, folder: Path) -> None
     await runtime.close()
 
 
+async def check_an_input_outlives_the_runtime(make: Make, folder: Path) -> None:
+    first = make()
+    await first.start()
+    sandbox = await first.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
+    listens = ["sh", "-c", "while read x; do echo got $x; done; exit 4"]
+    config = ContainerConfig(
+        "main", 0, "busybox", command=listens, log_path=str(folder / "0.log"), stdin=True
+    )
+    container = await first.create_container(sandbox, config)
+    await first.start_container(container)
+    await first.close()
+    await asyncio.sleep(0.2)
+    second = make()
+    await second.start()
+    stream = await second.attach(container, stdin=True, tty=False)
+    await stream.write(b"one\n")
+    await hears(stream, b"got one")
+    await stream.close()
+    await second.remove_pod_sandbox(sandbox)
+    await second.close()
+
+
 CHECKS: tuple[Check, ...] = (
     check_outputs_and_the_exit_code,
     check_stdin_and_its_end_arrive,
@@ -277,4 +299,5 @@ REAL: tuple[Check, ...] = (
 INPUT: tuple[Check, ...] = (
     check_a_container_with_an_input_hears_who_attaches,
     check_an_input_for_one_ends_with_him,
+    check_an_input_outlives_the_runtime,
 )

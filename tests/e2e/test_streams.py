@@ -178,4 +178,4 @@ def test_attach_ends_with_the_container(road: Kubectl, namespace: str) -> None:
 def test_attach_cannot_speak_to_the_container_and_says_so(road: Kubectl) -> None:
     code, _, err = road.result("attach", "-i", "web", "-c", "http", "-n", NAMESPACE)
     assert code == 1
-    assert 'container "http" has no stdin: the process runtime gives none' in err
+    assert 'container "http" has no stdin: its spec asks for none' in err

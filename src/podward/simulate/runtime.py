@@ -221,9 +221,13 @@ class SimulatedRuntime:
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> LogAttachment:
         config = self._container(container_id).config
         if stdin:
-            raise no_input(config.name, self.name)
+            raise no_input(
+                config.name, "the simulated runtime gives none to a container's own command"
+            )
         options = LogOptions(follow=True, tail_lines=0)
-        return LogAttachment(self.read_log(config.log_path, options, container_id))
+        attached = LogAttachment(self.read_log(config.log_path, options, container_id))
+        await asyncio.sleep(0)  # it has begun to listen
+        return attached
 
     async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
         return None  # its addresses are those of the simulated network

@@ -35,10 +35,15 @@ def test_containerd(check: Check, containerd: Containerd, tmp_path: Path) -> Non
     on_this_machine(check, test_cri_runtime.maker(containerd, tmp_path.name), tmp_path)
 
 
-@each(*contract.CHECKS, *contract.REAL)
+@each(*contract.CHECKS, *contract.REAL, *contract.INPUT)
 def test_processes(check: Check, tmp_path: Path) -> None:
     test_process_runtime.need_bubblewrap()
     on_this_machine(check, test_process_runtime.maker(tmp_path, "bwrap"), tmp_path)
+
+
+@each(*contract.INPUT)
+def test_processes_without_bubblewrap(check: Check, tmp_path: Path) -> None:
+    on_this_machine(check, test_process_runtime.maker(tmp_path, "none"), tmp_path)
 
 
 @each(*contract.CHECKS)
