@@ -48,10 +48,10 @@ def free_port() -> int:
 
 @contextmanager
 def forwarded(
-    road: Kubectl, port: int, namespace: str
+    road: Kubectl, port: int, namespace: str, *, pod: str = "web"
 ) -> Iterator[tuple[str, subprocess.Popen[str], list[str]]]:
-    """(URL, the process, what it says) of `kubectl port-forward` to a port of the Pod `web`."""
-    with road.background("port-forward", "pod/web", f":{port}", "-n", namespace) as process:
+    """(URL, the process, what it says) of `kubectl port-forward` to a port of a Pod."""
+    with road.background("port-forward", f"pod/{pod}", f":{port}", "-n", namespace) as process:
         assert process.stdout is not None
         said = [process.stdout.readline()]
         found = re.search(r"127\.0\.0\.1:(\d+)", said[0])

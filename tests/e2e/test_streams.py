@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.e2e.streams import ROADS, fetch, forwarded, free_port, on_the_road
+from tests.e2e.streams import ROADS, Terminal, fetch, forwarded, free_port, on_the_road
 from tests.e2e.support import Kubectl, Podward, eventually
 
 NAMESPACE = "streams"
@@ -32,6 +32,10 @@ spec:
     command: [python3, -m, http.server, "%(port)d", --bind, 127.0.0.1]
     volumeMounts: [{name: scratch, mountPath: /scratch}]
     readinessProbe: {tcpSocket: {host: 127.0.0.1, port: %(port)d}, periodSeconds: 1}
+  - name: listener
+    image: busybox
+    stdin: true
+    command: [sh, -c, "while read line; do echo heard $line; done; sleep 60"]
   volumes: [{name: scratch, emptyDir: {}}]
 """
 
@@ -50,7 +54,7 @@ spec:
 def web(podward: Podward) -> Iterator[Podward]:
     """A Pod for all tests here."""
     podward.cli("apply", "-f", "-", input=POD % {"port": PORT})
-    eventually(lambda: "2/2" in podward.cli("get", "pod", "web", "-n", NAMESPACE), what="web ready")
+    eventually(lambda: "3/3" in podward.cli("get", "pod", "web", "-n", NAMESPACE), what="web ready")
     yield podward
     podward.cli("delete", "namespace", NAMESPACE, "--wait=false", check=False)
 
@@ -179,3 +183,21 @@ def test_attach_cannot_speak_to_the_container_and_says_so(road: Kubectl) -> None
     code, _, err = road.result("attach", "-i", "web", "-c", "http", "-n", NAMESPACE)
     assert code == 1
     assert 'container "http" has no stdin: its spec asks for none' in err
+
+
+def test_run_takes_what_is_piped_into_it(road: Kubectl) -> None:
+    name = f"pipe-{abs(hash(str(road.env))) % 10**8}"
+    code, out, err = road.result(
+        "run", name, "-i", "--image=busybox", "--restart=Never", "--rm", "-n", NAMESPACE, "--",
+        "sh", "-c", "cat; echo over", stdin="words\n" * 10,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "words\n" * 10 + "over" in out
+
+
+def test_who_attaches_with_an_input_is_heard(road: Kubectl) -> None:
+    for word in ("first", "second"):
+        attach = ("attach", "-i", "web", "-c", "listener", "-n", NAMESPACE)
+        with Terminal(road, *attach) as terminal:
+            terminal.type(f"{word}\n")
+            terminal.sees(f"heard {word}")

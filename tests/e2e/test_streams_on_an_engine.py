@@ -1,4 +1,4 @@
-"""exec, attach, run, cp and port-forward on real containers: every kubectl, on every road it knows."""
+"""exec, attach, run, cp and port-forward on real containers, on both roads that lead to them."""
 
 import socket
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.e2e.streams import ROADS, Terminal, fetch, forwarded, on_the_road
+from tests.e2e.streams import Terminal, fetch, forwarded, free_port, on_the_road
 from tests.e2e.support import Kubectl, Podward, eventually
 
 NAMESPACE = "engine-streams"
@@ -39,6 +39,19 @@ spec:
     command: [sh, -c, "while read line; do echo heard $line; done; sleep 60"]
   volumes: [{{name: scratch, emptyDir: {{}}}}]
 """
+HOST_NETWORK = """
+apiVersion: v1
+kind: Pod
+metadata: {name: outside}
+spec:
+  hostNetwork: true
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: http
+    image: busybox
+    imagePullPolicy: IfNotPresent
+    command: [httpd, -f, -p, "127.0.0.1:%d", -h, /etc]
+"""
 APP = ("web", "-c", "app", "-n", NAMESPACE, "--")
 
 
@@ -54,7 +67,7 @@ def web(engine_podward: Podward) -> Iterator[Podward]:
     engine_podward.cli("delete", "namespace", NAMESPACE, "--wait=false", check=False)
 
 
-@pytest.fixture(params=ROADS)
+@pytest.fixture(params=["1.20-spdy", "recent-websocket"])
 def road(
     request: pytest.FixtureRequest, web: Podward, tmp_path_factory: pytest.TempPathFactory
 ) -> Kubectl:
@@ -172,6 +185,24 @@ def test_run_gives_a_shell_and_takes_it_away_again(road: Kubectl) -> None:
         assert terminal.ends() == 3
         assert f'pod "{name}" deleted' in terminal.shown
     assert name not in road("get", "pods", "-n", NAMESPACE)
+
+
+def test_in_the_machines_network_a_port_is_found_on_its_loopback(
+    engine_kubectl: Kubectl, web: Podward
+) -> None:
+    port = free_port()
+    engine_kubectl.apply(HOST_NETWORK % port, "-n", NAMESPACE)
+    ready = ("--for=condition=Ready", "--timeout=20s", "-n", NAMESPACE)
+    engine_kubectl("wait", "pod/outside", *ready)
+    with forwarded(engine_kubectl, port, NAMESPACE, pod="outside") as (url, _, _said):
+        assert b"root:" in eventually(lambda: _fetched(f"{url}/passwd"), what="it answers")
+
+
+def _fetched(url: str) -> bytes:
+    try:
+        return fetch(url)
+    except OSError:
+        return b""
 
 
 def test_run_takes_what_is_piped_into_it(road: Kubectl) -> None:

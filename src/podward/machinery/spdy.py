@@ -263,7 +263,8 @@ class Connection:
         return True
 
     def _some_data(self, frame: _Frame, events: list[Event]) -> bool:
-        piece = bytes(self._inbox[: frame.left])
+        with memoryview(self._inbox) as held:
+            piece = bytes(held[: frame.left])
         if not piece and frame.left:
             return False
         del self._inbox[: len(piece)]
