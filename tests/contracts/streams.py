@@ -51,8 +51,9 @@ async def running(
 
 async def said(stream: ExecStream) -> dict[int, bytes]:
     heard: dict[int, bytes] = {}
-    async for channel, data in stream.output():
-        heard[channel] = heard.get(channel, b"") + data
+    async with asyncio.timeout(20):
+        async for channel, data in stream.output():
+            heard[channel] = heard.get(channel, b"") + data
     return heard
 
 
