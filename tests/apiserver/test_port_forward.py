@@ -10,9 +10,10 @@ from tests.apiserver.streaming_support import Pipe
 from tests.apiserver.support import PODS, NoNode, pod, scope, started
 
 from podward.apiserver.streaming import roads
-from podward.apiserver.streaming.duplex import UPGRADE, Duplex
+from podward.apiserver.streaming.duplex import UPGRADE
 from podward.client.node_access import NodeAccessError, PortConnection
 from podward.machinery import spdy
+from podward.machinery.spdy_session import Duplex
 from podward.simulate.virtual_loop import run
 
 ENDED = "ended"
@@ -26,6 +27,10 @@ class Port:
         self.came: list[Any] = []
         self.reads = asyncio.Event()
         self.reads.set()
+        self.fails = ""
+
+    async def problem(self) -> str:
+        return self.fails
 
     async def read(self) -> bytes:
         return await self.to_client.get()
@@ -345,6 +350,20 @@ def test_a_stream_that_says_nothing_of_use_is_refused(kind: str, port: str) -> N
             await client.settle()
             assert client.reset == {stream, twice}
             assert error not in client.reset
+
+    run(main())
+
+
+def test_why_a_connection_ended_is_told_in_the_nodes_own_words() -> None:
+    async def main() -> None:
+        async with forwarding() as client:
+            error, data = client.dial()
+            await client.settle()
+            client.ports[0].fails = "nobody listens at port 80"
+            client.ports[0].says(b"")
+            await client.settle()
+            assert client.heard.get(error) == b"nobody listens at port 80"
+            assert {error, data} <= client.ended
 
     run(main())
 

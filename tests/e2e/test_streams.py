@@ -1,24 +1,13 @@
 """exec, attach, cp and port-forward: every kubectl, on every road it knows."""
 
-import re
-import socket
 import subprocess
-import threading
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import KUBECTLS
-from tests.e2e.support import Kubectl, Podward, component_missing, eventually
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
+from tests.e2e.streams import ROADS, Terminal, fetch, forwarded, free_port, on_the_road
+from tests.e2e.support import Kubectl, Podward, eventually
 
 NAMESPACE = "streams"
 PORT = free_port()
@@ -43,6 +32,10 @@ spec:
     command: [python3, -m, http.server, "%(port)d", --bind, 127.0.0.1]
     volumeMounts: [{name: scratch, mountPath: /scratch}]
     readinessProbe: {tcpSocket: {host: 127.0.0.1, port: %(port)d}, periodSeconds: 1}
+  - name: listener
+    image: busybox
+    stdin: true
+    command: [sh, -c, "while read line; do echo heard $line; done; sleep 60"]
   volumes: [{name: scratch, emptyDir: {}}]
 """
 
@@ -56,22 +49,12 @@ spec:
   - {name: app, image: busybox, command: [sh, -c, "echo before; sleep 1.5; echo bye"]}
 """
 
-ROADS = {
-    "1.20-spdy": ("kubectl-1.20", {}),
-    "recent-websocket": ("kubectl-on-path", {
-        "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "true", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "true",
-    }),
-    "recent-spdy": ("kubectl-on-path", {
-        "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false",
-    }),
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def web(podward: Podward) -> Iterator[Podward]:
     """A Pod for all tests here."""
     podward.cli("apply", "-f", "-", input=POD % {"port": PORT})
-    eventually(lambda: "2/2" in podward.cli("get", "pod", "web", "-n", NAMESPACE), what="web ready")
+    eventually(lambda: "3/3" in podward.cli("get", "pod", "web", "-n", NAMESPACE), what="web ready")
     yield podward
     podward.cli("delete", "namespace", NAMESPACE, "--wait=false", check=False)
 
@@ -80,14 +63,7 @@ def web(podward: Podward) -> Iterator[Podward]:
 def road(
     request: pytest.FixtureRequest, web: Podward, tmp_path_factory: pytest.TempPathFactory
 ) -> Kubectl:
-    name, environment = ROADS[request.param]
-    binary = KUBECTLS[name]()
-    if binary is None:
-        component_missing(name)
-        raise AssertionError
-    kubectl = Kubectl(binary, web, tmp_path_factory.mktemp("home"))
-    kubectl.env.update(environment)
-    return kubectl
+    return on_the_road(request.param, web, tmp_path_factory.mktemp("home"))
 
 
 def test_exec_passes_everything_on(road: Kubectl) -> None:
@@ -164,32 +140,12 @@ def test_cp_carries_a_folder_in_and_out(road: Kubectl, tmp_path: Path) -> None:
     assert (tmp_path / "back/small.txt").read_text() == "hello\n"
 
 
-@contextmanager
-def forwarded(road: Kubectl, port: int) -> Iterator[tuple[str, subprocess.Popen[str], list[str]]]:
-    """(URL, the process, what it says) of `kubectl port-forward` to a port of the Pod."""
-    with road.background("port-forward", "pod/web", f":{port}", "-n", NAMESPACE) as process:
-        assert process.stdout is not None
-        said = [process.stdout.readline()]
-        found = re.search(r"127\.0\.0\.1:(\d+)", said[0])
-        assert found, said
-        reader = threading.Thread(target=lambda: said.extend(process.stdout or ()))
-        reader.start()
-        yield f"http://127.0.0.1:{found[1]}", process, said
-        process.terminate()
-        reader.join(10)
-
-
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        return bytes(answer.read())
-
-
 def test_port_forward_carries_many_requests_one_after_the_other_and_at_once(
     road: Kubectl,
 ) -> None:
     large = "head -c 10000000 /dev/zero > /scratch/large; echo small > /scratch/small"
     road("exec", "web", "-c", "app", "-n", NAMESPACE, "--", "sh", "-c", large)
-    with forwarded(road, PORT) as (url, process, said):
+    with forwarded(road, PORT, NAMESPACE) as (url, process, said):
         assert all(fetch(f"{url}/small") == b"small\n" for _ in range(100))
         with ThreadPoolExecutor(20) as threads:
             got = list(threads.map(fetch, [f"{url}/small"] * 10 + [f"{url}/large"] * 10))
@@ -200,7 +156,7 @@ def test_port_forward_carries_many_requests_one_after_the_other_and_at_once(
 
 def test_a_port_where_nobody_listens_is_told_to_the_user(road: Kubectl) -> None:
     nobody = free_port()
-    with forwarded(road, nobody) as (url, _, said):
+    with forwarded(road, nobody, NAMESPACE) as (url, _, said):
         with pytest.raises(OSError):
             fetch(url)
         eventually(lambda: "connection refused" in "".join(said), what="the reason is told")
@@ -226,4 +182,22 @@ def test_attach_ends_with_the_container(road: Kubectl, namespace: str) -> None:
 def test_attach_cannot_speak_to_the_container_and_says_so(road: Kubectl) -> None:
     code, _, err = road.result("attach", "-i", "web", "-c", "http", "-n", NAMESPACE)
     assert code == 1
-    assert 'container "http" has no stdin: the process runtime gives none' in err
+    assert 'container "http" has no stdin: its spec asks for none' in err
+
+
+def test_run_takes_what_is_piped_into_it(road: Kubectl) -> None:
+    name = f"pipe-{abs(hash(str(road.env))) % 10**8}"
+    code, out, err = road.result(
+        "run", name, "-i", "--image=busybox", "--restart=Never", "--rm", "-n", NAMESPACE, "--",
+        "sh", "-c", "cat; echo over", stdin="words\n" * 10,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "words\n" * 10 + "over" in out
+
+
+def test_who_attaches_with_an_input_is_heard(road: Kubectl) -> None:
+    for word in ("first", "second"):
+        attach = ("attach", "-i", "web", "-c", "listener", "-n", NAMESPACE)
+        with Terminal(road, *attach) as terminal:
+            terminal.type(f"{word}\n")
+            terminal.sees(f"heard {word}")

@@ -45,7 +45,7 @@ class ExecSession(Protocol):
     async def resize(self, width: int, height: int) -> None: ...
 
     async def wait(self) -> int:
-        """The exit code."""
+        """The exit code; `NodeAccessError` if there is none."""
 
     async def close(self) -> None: ...
 
@@ -60,6 +60,9 @@ class PortConnection(Protocol):
 
     async def end(self) -> None:
         """No more will be written; what the Pod writes is still read."""
+
+    async def problem(self) -> str:
+        """Once it is read to its end: why it has failed, as a whole sentence; empty if it has not."""
 
     async def close(self) -> None: ...
 

@@ -6,9 +6,11 @@ from datetime import timedelta
 from lightkube.models import core_v1
 
 from podward.client.node_access import ExecSession, LogQuery, NodeAccessError, PortConnection
+from podward.kubelet.restart_policy import container_named
 from podward.kubelet.runtime.base import (
     ContainerState,
     ContainerStatus,
+    ExecStream,
     LogOptions,
     Runtime,
     RuntimeFailure,
@@ -69,14 +71,18 @@ class NodeServer:
     ) -> ExecSession:
         running = await self._running(pod, container)
         try:
-            return await self._runtime.exec(running.id, command, stdin=stdin, tty=tty)
+            stream = await self._runtime.exec(running.id, command, stdin=stdin, tty=tty)
+            return _Session(stream)
         except RuntimeFailure as error:
             raise NodeAccessError(500, f"Internal error occurred: {error}") from error
 
     async def attach(self, pod: core_v1.Pod, container: str, *, stdin: bool) -> ExecSession:
+        """Whether there is a terminal is settled since the container began, by the Pod's spec."""
         running = await self._running(pod, container)
+        spec = container_named(pod, container)
+        tty = bool(spec is not None and spec.tty)
         try:
-            return await self._runtime.attach(running.id, stdin=stdin, tty=running.config.tty)
+            return _Session(await self._runtime.attach(running.id, stdin=stdin, tty=tty))
         except RuntimeFailure as error:
             raise NodeAccessError(400, str(error)) from error
 
@@ -91,6 +97,13 @@ class NodeServer:
         sandboxes = await self._runtime.list_pod_sandboxes(_uid(pod))
         if not sandboxes or sandboxes[0].state is not SandboxState.READY:
             raise NodeAccessError(500, "the pod's sandbox is not running")
+        if not sandboxes[0].host_network:
+            try:
+                inside = await self._runtime.port_forward(sandboxes[0].id, port)
+            except RuntimeFailure as error:
+                raise NodeAccessError(500, str(error)) from error
+            if inside is not None:
+                return inside
         hosts = (*(_LOOPBACK if sandboxes[0].host_network else ()), *sandboxes[0].ips)
         problems: list[str] = []
         for host in hosts:
@@ -104,6 +117,24 @@ class NodeServer:
 
     async def _containers(self, pod: core_v1.Pod) -> list[ContainerStatus]:
         return await self._runtime.list_containers(_uid(pod))
+
+
+class _Session:
+    """Implements `client.node_access.ExecSession`: a stream of the runtime, which fails in the API's words."""
+
+    def __init__(self, stream: ExecStream) -> None:
+        self.output = stream.output
+        self.write = stream.write
+        self.close_stdin = stream.close_stdin
+        self.resize = stream.resize
+        self.close = stream.close
+        self._stream = stream
+
+    async def wait(self) -> int:
+        try:
+            return await self._stream.wait()
+        except RuntimeFailure as error:
+            raise NodeAccessError(500, str(error)) from error
 
 
 def _uid(pod: core_v1.Pod) -> str:

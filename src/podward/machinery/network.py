@@ -99,6 +99,12 @@ class ByteStream(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
+    def unread(self, data: bytes) -> None:
+        """Give back what was read too far."""
+        if data:
+            self._held[:0] = data
+            self._readable.set()
+
     async def write(self, data: bytes) -> None:
         """Waits while the peer is slow; nothing happens once it is gone."""
         if not self._lost:
@@ -109,6 +115,10 @@ class ByteStream(asyncio.Protocol):
         """No more will be written; what the peer writes is still read."""
         if not self._lost and self._transport.can_write_eof():
             self._transport.write_eof()
+
+    async def problem(self) -> str:
+        """A connection that breaks off is an end like any other."""
+        return ""
 
     async def close(self) -> None:
         """What was written is still sent."""

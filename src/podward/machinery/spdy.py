@@ -148,6 +148,11 @@ class Connection:
         self._outbox.clear()
         return out
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes `take` would give."""
+        return len(self._outbox)
+
     def open_stream(self, headers: Mapping[str, str], *, fin: bool = False) -> int:
         self._ours += 2 if self._ours else (2 if self.server else 1)
         stream = self._ours
@@ -258,7 +263,8 @@ class Connection:
         return True
 
     def _some_data(self, frame: _Frame, events: list[Event]) -> bool:
-        piece = bytes(self._inbox[: frame.left])
+        with memoryview(self._inbox) as held:
+            piece = bytes(held[: frame.left])
         if not piece and frame.left:
             return False
         del self._inbox[: len(piece)]

@@ -73,6 +73,10 @@ class Pipe:
         self.closed = False
         """Whether its reader is gone."""
 
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
     def write(self, data: bytes) -> None:
         if self.closed:
             raise PipeClosed

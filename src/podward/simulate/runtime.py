@@ -1,6 +1,7 @@
 """`kubelet.runtime.base.Runtime` over a `World`: the protocol of the real runtimes, in virtual time."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Sequence
 
@@ -17,6 +18,7 @@ from podward.kubelet.runtime.base import (
     ImageStatus,
     LogOptions,
     NotFound,
+    PortStream,
     RuntimeFailure,
     SandboxConfig,
     SandboxState,
@@ -26,7 +28,7 @@ from podward.kubelet.runtime.base import (
 from podward.kubelet.runtime.log_attachment import LogAttachment, no_input
 from podward.kubelet.runtime.process.images import normalize
 from podward.simulate.answers import Image
-from podward.simulate.processes import Collected, Nowhere, Pipe, Process
+from podward.simulate.processes import Collected, Nowhere, Pipe, PipeClosed, Process
 from podward.simulate.world import Container, Log, World
 
 OUTPUT_LIMIT = 16 * 1024
@@ -229,9 +231,16 @@ class SimulatedRuntime:
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> LogAttachment:
         config = self._container(container_id).config
         if stdin:
-            raise no_input(config.name, self.name)
+            raise no_input(
+                config.name, "the simulated runtime gives none to a container's own command"
+            )
         options = LogOptions(follow=True, tail_lines=0)
-        return LogAttachment(self.read_log(config.log_path, options, container_id))
+        attached = LogAttachment(self.read_log(config.log_path, options, container_id))
+        await asyncio.sleep(0)  # it has begun to listen
+        return attached
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        return None  # its addresses are those of the simulated network
 
     # ---- logs
 
@@ -300,7 +309,9 @@ class Session:
                 open_streams -= 1
 
     async def write(self, data: bytes) -> None:
-        self._stdin.write(data)
+        if not self._stdin.ended:
+            with contextlib.suppress(PipeClosed):
+                self._stdin.write(data)
 
     async def close_stdin(self) -> None:
         self._stdin.end()

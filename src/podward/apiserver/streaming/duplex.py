@@ -1,7 +1,9 @@
 """Bytes in both directions, whatever carries them."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from podward.machinery.spdy_session import Duplex
 
 UPGRADE: Final = "podward.upgrade"
 """Extension of an HTTP scope whose client asks for SPDY/3.1: a `TakeOver`."""
@@ -9,16 +11,6 @@ UPGRADE: Final = "podward.upgrade"
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class Duplex(Protocol):
-    async def read(self) -> bytes:
-        """What has come; empty once the peer has ended or is gone."""
-
-    async def write(self, data: bytes) -> None:
-        """Waits while the peer is slow; nothing happens once it is gone."""
-
-    async def close(self) -> None: ...
 
 
 TakeOver = Callable[[list[tuple[bytes, bytes]]], Awaitable[Duplex]]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Protocol
 import msgspec
 
 from podward.api.errors import status_error
-from podward.client.node_access import ExecSession
+from podward.client.node_access import ExecSession, NodeAccessError
 
 STDIN, STDOUT, STDERR, OUTCOME, RESIZE = range(5)
 CHANNELS: Final = {
@@ -57,6 +57,8 @@ async def _talk(session: ExecSession, client: Client) -> None:
         async for channel, data in session.output():
             await client.send(channel, data)
         ending = outcome(await session.wait())
+    except NodeAccessError as error:
+        ending = interrupted(str(error))
     except Exception as error:
         # The upgrade is done: the outcome is the only place left to say it.
         _log.exception("a command ended without an exit code")

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from podward.apiserver.streaming.spdy_session import SpdySession, SpdyStream
 from podward.client.node_access import NodeAccessError, PortConnection
+from podward.machinery.spdy_session import SpdySession, SpdyStream
 
 Connect = Callable[[int], Awaitable[PortConnection]]
 """To a port of the Pod; `NodeAccessError` if there is no way."""
@@ -98,24 +98,25 @@ class PortForwarder:
     async def _forward(self, port: int, data: SpdyStream, error: SpdyStream) -> None:
         try:
             problem = await self._joined(port, data)
+        except NodeAccessError as failure:
+            problem = self._failure(port, failure)
         except Exception as failure:
             _log.exception("a forwarded connection broke off")
-            problem = str(failure)
+            problem = self._failure(port, failure)
         data.discard()
         await data.end()
         if problem:
-            text = f"error forwarding port {port} to pod {self._pod}: {problem}"
-            await error.write(text.encode())
+            await error.write(problem.encode())
         await error.end()
         for stream in (data, error):
             self._session.forget(stream)
 
+    def _failure(self, port: int, failure: Exception) -> str:
+        return f"error forwarding port {port} to pod {self._pod}: {failure}"
+
     async def _joined(self, port: int, data: SpdyStream) -> str:
         """Until the Pod has ended its side, or the client has dropped it. What went wrong; empty if nothing."""
-        try:
-            connection = await self._connect(port)
-        except NodeAccessError as error:
-            return str(error)
+        connection = await self._connect(port)
         tasks = [
             asyncio.ensure_future(_from_pod(connection, data)),
             asyncio.ensure_future(data.dropped.wait()),
@@ -123,6 +124,10 @@ class PortForwarder:
         ]
         try:
             await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
+            if data.dropped.is_set():
+                return ""
+            await data.end()
+            return await connection.problem()
         finally:
             for task in tasks:
                 task.cancel()
@@ -131,7 +136,6 @@ class PortForwarder:
                 connection.abort()
             else:
                 await connection.close()
-        return ""
 
 
 async def _from_pod(connection: PortConnection, data: SpdyStream) -> None:

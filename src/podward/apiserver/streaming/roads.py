@@ -9,7 +9,6 @@ from podward.api.errors import bad_request, status_error
 from podward.apiserver.streaming import spdy_client, websocket_client
 from podward.apiserver.streaming.duplex import (
     UPGRADE,
-    Duplex,
     MessageDuplex,
     Receive,
     Send,
@@ -18,9 +17,9 @@ from podward.apiserver.streaming.duplex import (
 from podward.apiserver.streaming.exchange import exchange
 from podward.apiserver.streaming.port_forward import Connect, PortForwarder
 from podward.apiserver.streaming.spdy_client import SpdyClient
-from podward.apiserver.streaming.spdy_session import SpdySession
 from podward.apiserver.streaming.websocket_client import WebSocketClient
 from podward.client.node_access import ExecSession
+from podward.machinery.spdy_session import Duplex, SpdySession
 
 _VERSION_HEADER: Final = b"x-stream-protocol-version"
 

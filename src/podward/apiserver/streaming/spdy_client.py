@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from podward.apiserver.streaming.exchange import CHANNELS, OUTCOME, RESIZE, STDIN
-from podward.apiserver.streaming.spdy_session import SpdySession, SpdyStream
+from podward.machinery.spdy_session import SpdySession, SpdyStream
 
 PROTOCOLS: Final = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io")
 """v4 tells the outcome as a `Status`, those before it as text; v3 brought the terminal's size."""

@@ -302,7 +302,8 @@ class ExecStream(Protocol):
     async def resize(self, width: int, height: int) -> None: ...
 
     async def wait(self) -> int:
-        """The exit code; 128 + signal for a command that a signal ended."""
+        """The exit code; 128 + signal for a command that a signal ended. `RuntimeFailure` if there is none:
+        the command could not be started, or its end is not known."""
 
     async def close(self) -> None:
         """Kill the command if it still runs, free what it holds. Idempotent."""
@@ -319,6 +320,26 @@ class Features(msgspec.Struct, frozen=True):
     """A Pod has a network of its own, with an /etc/hosts and an /etc/resolv.conf."""
     supplemental_groups_policy: bool = False
     """It knows `strict_groups`."""
+
+
+class PortStream(Protocol):
+    """A connection to a port of a Pod; each side can end before the other."""
+
+    async def read(self) -> bytes:
+        """What has come; empty once the Pod has ended or is gone."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self) -> None:
+        """No more will be written; what the Pod writes is still read."""
+
+    async def problem(self) -> str:
+        """Once it is read to its end: why it has failed, as a whole sentence; empty if it has not."""
+
+    async def close(self) -> None: ...
+
+    def abort(self) -> None:
+        """Close, and let go of what is not sent yet."""
 
 
 class Runtime(Protocol):
@@ -404,7 +425,11 @@ class Runtime(Protocol):
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecStream:
         """To the container's first process, from now on; `wait` returns 0 however it ends, `close` leaves it
-        running. `RuntimeFailure` for an input where there is none."""
+        running. An input where there is none is a `RuntimeFailure`, or read by nobody."""
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        """To whatever listens there inside the sandbox, on its loopback too. None if the runtime has no way of
+        its own: then its addresses are those to try."""
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None

@@ -16,6 +16,7 @@ from podward.kubelet.runtime.base import (
     Features,
     ImageStatus,
     LogOptions,
+    PortStream,
     Runtime,
     RuntimeFailure,
     SandboxConfig,
@@ -125,6 +126,9 @@ class FaultyRuntime:
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecStream:
         return await self._call(lambda: self.inner.attach(container_id, stdin=stdin, tty=tty))
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        return await self._call(lambda: self.inner.port_forward(sandbox_id, port))
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None

@@ -23,6 +23,7 @@ from podward.kubelet.runtime.base import (
     ImageStatus,
     LogOptions,
     NotFound,
+    PortStream,
     RuntimeFailure,
     RuntimeUnavailable,
     SandboxConfig,
@@ -49,16 +50,22 @@ from podward.kubelet.runtime.cri.statuses import (
     sandbox_made_from,
 )
 from podward.kubelet.runtime.cri.stop_signals import after_own_signal
+from podward.kubelet.runtime.cri.streams import EngineStreams
 from podward.machinery.clock import Clock
+from podward.machinery.network import Network, SystemNetwork
 
 _OUTPUT_LIMIT = 16 * 1024
 _STOP_MARGIN_SECONDS = 120.0
 
 
 class CriRuntime:
-    def __init__(self, socket_path: str, *, instance: str, clock: Clock) -> None:
-        """`instance`: whose the sandboxes are; others on the same engine are not touched."""
+    def __init__(
+        self, socket_path: str, *, instance: str, clock: Clock, network: Network | None = None
+    ) -> None:
+        """`instance`: whose the sandboxes are; others on the same engine are not touched. `network`: where the
+        engine's streaming server is found; the machine's own unless told otherwise."""
         self._client = CriClient(socket_path)
+        self._streams = EngineStreams(self._client, network or SystemNetwork())
         self._instance = instance
         self._clock = clock
         self._name, self._version = "", ""
@@ -239,10 +246,13 @@ class CriRuntime:
     async def exec(
         self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
     ) -> ExecStream:
-        raise RuntimeFailure("not yet")
+        return await self._streams.exec(container_id, command, stdin=stdin, tty=tty)
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecStream:
-        raise RuntimeFailure("not yet")
+        return await self._streams.attach(container_id, stdin=stdin, tty=tty)
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        return await self._streams.port_forward(sandbox_id, port)
 
     async def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None

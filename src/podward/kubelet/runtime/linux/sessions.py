@@ -71,16 +71,23 @@ class Session:
         self._closed = False
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """One piece of each is read ahead: a command that nobody listens to waits, as at any pipe."""
         queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
-        for channel, descriptor in self._outputs.items():
-            self._loop.add_reader(descriptor, self._read, channel, descriptor, queue)
+        for channel in self._outputs:
+            self._listen(channel, queue)
         open_streams = len(self._outputs)
         while open_streams:
             channel, data = await queue.get()
             if data:
+                self._listen(channel, queue)
                 yield channel, data
             else:
                 open_streams -= 1
+
+    def _listen(self, channel: int, queue: "asyncio.Queue[tuple[int, bytes]]") -> None:
+        descriptor = self._outputs[channel]
+        if descriptor in self._ours:
+            self._loop.add_reader(descriptor, self._read, channel, descriptor, queue)
 
     def _read(
         self, channel: int, descriptor: int, queue: "asyncio.Queue[tuple[int, bytes]]"
@@ -91,8 +98,7 @@ class Session:
             return
         except OSError:
             data = b""  # a terminal whose other side is gone says EIO, not end of file
-        if not data:
-            self._loop.remove_reader(descriptor)
+        self._loop.remove_reader(descriptor)
         queue.put_nowait((channel, data))
 
     async def write(self, data: bytes) -> None:

@@ -13,7 +13,8 @@ MISSING = (
 
 _SUPERVISOR = """
 trap : TERM INT HUP
-setsid "$@" </dev/null 3>&- 4>&- &
+setsid "$@" <&5 3>&- 4>&- 5<&- &
+exec 5<&-
 child=$!
 echo "{ \\"child-pid\\": $child }" >&4
 exec 4>&-
@@ -23,7 +24,9 @@ echo "{ \\"exit-code\\": $code }" >&3
 """
 
 # A shell names only single digits, so another one gives our descriptors their numbers first.
-_RENUMBER = 'exec 3>>/proc/self/fd/$1 4>/proc/self/fd/$2; shift 2; exec /bin/sh -c "$@"'
+_RENUMBER = (
+    'exec 5<&0 </dev/null 3>>/proc/self/fd/$1 4>/proc/self/fd/$2; shift 2; exec /bin/sh -c "$@"'
+)
 
 
 def command_line(command: Sequence[str], *, status_fd: int, info_fd: int) -> list[str]:

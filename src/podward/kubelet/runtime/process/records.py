@@ -57,6 +57,9 @@ class Records:
     def exit_file(self, container_id: str) -> Path:
         return self.containers / container_id / "exit"
 
+    def input_pipe(self, container_id: str) -> Path:
+        return self.containers / container_id / "stdin"
+
     def save(self, record: SandboxRecord | ContainerRecord) -> None:
         parent = self.sandboxes if isinstance(record, SandboxRecord) else self.containers
         folder = parent / record.id

@@ -29,6 +29,7 @@ from podward.kubelet.runtime.base import (
     ImageStatus,
     LogOptions,
     NotFound,
+    PortStream,
     RuntimeFailure,
     SandboxConfig,
     SandboxState,
@@ -50,6 +51,7 @@ from podward.kubelet.runtime.linux.sessions import Session
 from podward.kubelet.runtime.log_attachment import LogAttachment, no_input
 from podward.kubelet.runtime.process import bubblewrap, logs, plain
 from podward.kubelet.runtime.process.images import HOST_NOTE, Image, ImageStore, normalize
+from podward.kubelet.runtime.process.inputs import Inputs
 from podward.kubelet.runtime.process.memory import MemoryGroups
 from podward.kubelet.runtime.process.records import (
     ContainerRecord,
@@ -121,6 +123,7 @@ class ProcessRuntime:
         self._watcher = logs.LogWatcher(clock)
         self._memory = MemoryGroups()
         self._limits = True
+        self._inputs = Inputs()
 
     @property
     def name(self) -> str:
@@ -153,6 +156,7 @@ class ProcessRuntime:
             task.cancel()
         await asyncio.gather(*self._watches.values(), return_exceptions=True)
         self._watcher.close()
+        self._inputs.close()
         self._events.put_nowait(None)
 
     async def problem(self) -> str | None:
@@ -310,13 +314,17 @@ class ProcessRuntime:
         with contextlib.ExitStack() as files:
             output = files.enter_context(open(log_path, "ab"))
             status = files.enter_context(open(self._records.exit_file(record.id), "ab"))
+            stdin = subprocess.DEVNULL
+            if _has_input(record.config):
+                pipe, once = self._records.input_pipe(record.id), record.config.stdin_once
+                stdin = files.enter_context(self._inputs.made(record.id, pipe, once=once))
             told, tell = os.pipe()
             try:
                 argv = self._supervised(record, command, status.fileno(), tell)
                 argv = [*self._limited(record), *argv]
                 process = subprocess.Popen(
                     argv, env=command.env, cwd=None if record.isolated else command.cwd,
-                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    stdin=stdin, stdout=output, stderr=output,
                     start_new_session=True, pass_fds=(status.fileno(), tell),
                 )  # fmt: skip
             except BaseException:
@@ -495,10 +503,22 @@ class ProcessRuntime:
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> LogAttachment:
         record = self._running(container_id)
-        if stdin:
-            raise no_input(record.config.name, self.name)
-        options = LogOptions(follow=True, tail_lines=0)
-        return LogAttachment(self.read_log(record.config.log_path, options, record.id))
+        if stdin and not _has_input(record.config):
+            why = "the process runtime has no terminals" if tty else "its spec asks for none"
+            raise no_input(record.config.name, why)
+        log = self.read_log(
+            record.config.log_path, LogOptions(follow=True, tail_lines=0), record.id
+        )
+        if not stdin:
+            attached = LogAttachment(log)
+        else:
+            pipe, once = self._records.input_pipe(record.id), record.config.stdin_once
+            attached = self._inputs.attach(record.id, pipe, log, once=once)
+        await asyncio.sleep(0)  # it has begun to listen
+        return attached
+
+    async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
+        return None  # it listens on the machine's own network
 
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None
@@ -586,6 +606,7 @@ class ProcessRuntime:
 
     def _conclude(self, record: ContainerRecord) -> None:
         """Write down how it ended."""
+        self._inputs.end(record.id)
         path = self._records.exit_file(record.id)
         code = read_exit_code(path)
         record.exit_code = LOST_EXIT_CODE if code is None else code
@@ -604,6 +625,11 @@ class ProcessRuntime:
 
     def _tell(self, pod_uid: str, type_: ContainerEventType, id_: str) -> None:
         self._events.put_nowait(ContainerEvent(pod_uid, type_, id_))
+
+
+def _has_input(config: ContainerConfig) -> bool:
+    """A terminal would have to be held by somebody who outlives us: there is none, and no input either."""
+    return config.stdin and not config.tty
 
 
 def _command(config: ContainerConfig, image: Image) -> list[str]:

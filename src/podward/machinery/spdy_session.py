@@ -1,4 +1,4 @@
-"""A SPDY connection with a client: `machinery.spdy` on a `Duplex`, and a stream as something to await.
+"""A SPDY connection, at either end: `machinery.spdy` on a `Duplex`, and a stream as something to await.
 
 The peer keeps no windows, so what holds it back is that the connection is not read: while more than
 `_HELD_BYTES` of all streams wait for their readers, nothing is.
@@ -6,48 +6,64 @@ The peer keeps no windows, so what holds it back is that the connection is not r
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
-from podward.apiserver.streaming.duplex import Duplex
 from podward.machinery import spdy
 
 _HELD_BYTES: Final = 1 << 20
+_UNSAID_BYTES: Final = 64 * 1024
+"""Of answers to a peer that asks and does not read: beyond it, it is not heard either."""
 _GOODBYE_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
+class Duplex(Protocol):
+    """Bytes in both directions, whatever carries them."""
+
+    async def read(self) -> bytes:
+        """What has come; empty once the peer has ended or is gone."""
+
+    async def write(self, data: bytes) -> None:
+        """Waits while the peer is slow; nothing happens once it is gone."""
+
+    async def close(self) -> None: ...
+
+
 class SpdyStream:
-    """One stream that the client has opened."""
+    """One stream, whoever has opened it."""
 
     def __init__(self, session: "SpdySession", number: int, headers: Mapping[str, str]) -> None:
         self.number = number
         self.headers = headers
+        self.accepted = asyncio.Event()
+        """The peer has answered that it knows the stream; or it never will (`dropped`)."""
         self.dropped = asyncio.Event()
-        """The client wants no more of it, in either direction, or is gone."""
+        """The peer wants no more of it, in either direction, or is gone."""
         self._session = session
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._ended = False
         self._wanted = True
         self._news = asyncio.Event()
 
     async def read(self) -> bytes:
-        """What has come; empty once the client has ended or reset it, or is gone."""
+        """All that has come; empty once the peer has ended or reset it, or is gone."""
         while not self._pieces:
             if self._ended:
                 return b""
             self._news.clear()
             await self._news.wait()
-        piece = self._pieces.popleft()
-        self._session.taken(len(piece))
-        return piece
+        # Engines send a frame for each write of a command: one by one they would cost a turn each.
+        data = b"".join(self._pieces) if len(self._pieces) > 1 else self._pieces[0]
+        self._pieces.clear()
+        self._session.taken(len(data))
+        return data
 
     async def write(self, data: bytes) -> None:
         await self._session.send(self.number, data)
 
     async def end(self) -> None:
-        """No more will be written; what the client writes is still read."""
+        """No more will be written; what the peer writes is still read."""
         await self._session.send(self.number, b"", fin=True)
 
     async def cancel(self) -> None:
@@ -70,59 +86,76 @@ class SpdyStream:
         self._news.set()
         return len(data)
 
-    def finish(self, *, reset: bool = False) -> None:
-        """No more will come; with `reset`, what has come is of no interest either."""
+    def finish(self) -> None:
+        """No more will come."""
         self._ended = True
-        if reset:
-            self.dropped.set()
-            self.discard()
         self._news.set()
+
+    def drop(self) -> None:
+        """No more will come or go."""
+        self.dropped.set()
+        self.accepted.set()
+        self.finish()
 
 
 class SpdySession:
-    def __init__(self, duplex: Duplex) -> None:
+    def __init__(self, duplex: Duplex, *, server: bool = True) -> None:
+        """`server`: the peer opens the streams. What a client that is gone had said is of no interest; a
+        server resets its streams when all is said, and what it said is still read."""
         self.over = False
-        """The client is gone: what ends now has not been ended by it."""
+        """The peer is gone: what ends now has not been ended by it."""
+        self._server = server
         self._duplex = duplex
-        self._spdy = spdy.Connection(server=True)
+        self._spdy = spdy.Connection(server=server)
         self._streams: dict[int, SpdyStream] = {}
         self._writing = asyncio.Lock()
         self._held = 0
         self._room = asyncio.Event()
+        self._answering: asyncio.Task[None] | None = None
 
     async def run(self, opened: Callable[[SpdyStream], str | None]) -> None:
-        """Until the client is gone. `opened` is shown each new stream; what it says is why it is refused."""
+        """Until the peer is gone. `opened` is shown each new stream; what it says is why it is refused."""
         try:
             while data := await self._duplex.read():
                 for event in self._spdy.receive(data):
                     self._heard(event, opened)
-                await self._flush()
+                await self._answer()
                 while self._held > _HELD_BYTES:
                     self._room.clear()
                     await self._room.wait()
         except spdy.SpdyError as error:
-            _log.info("a client is cut off: %s", error)
+            _log.info("a peer is cut off: %s", error)
             await self._flush()
         finally:
             self.over = True
+            if self._answering is not None:
+                self._answering.cancel()
             for stream in list(self._streams.values()):
-                stream.finish(reset=True)
+                self._drop(stream)
             self._streams.clear()
 
     def _heard(self, event: spdy.Event, opened: Callable[[SpdyStream], str | None]) -> None:
         if isinstance(event, spdy.StreamOpened):
             self._opened(event, opened)
-            return
-        if isinstance(event, spdy.DataReceived):
+        elif isinstance(event, spdy.DataReceived | spdy.StreamReplied):
             stream = self._streams.get(event.stream)
-            if stream is not None and event.data:
+            if stream is None:
+                return
+            if isinstance(event, spdy.StreamReplied):
+                stream.accepted.set()
+            elif event.data:
                 self._held += stream.push(event.data)
-            if stream is not None and event.fin:
+            if event.fin:
                 stream.finish()
         elif isinstance(event, spdy.StreamReset):
             reset = self._streams.pop(event.stream, None)
             if reset is not None:
-                reset.finish(reset=True)
+                self._drop(reset)
+
+    def _drop(self, stream: SpdyStream) -> None:
+        stream.drop()
+        if self._server:
+            stream.discard()
 
     def _opened(self, event: spdy.StreamOpened, opened: Callable[[SpdyStream], str | None]) -> None:
         stream = SpdyStream(self, event.stream, event.headers)
@@ -132,9 +165,19 @@ class SpdySession:
             self._spdy.reset(event.stream, spdy.REFUSED_STREAM)
             return
         self._spdy.reply(event.stream)
+        stream.accepted.set()
         self._streams[event.stream] = stream
         if event.fin:
             stream.finish()
+
+    async def open(self, headers: Mapping[str, str], *, fin: bool = False) -> SpdyStream:
+        """A stream of ours. Go's peer throws away what comes before it has answered: wait for `accepted`."""
+        number = self._spdy.open_stream(headers, fin=fin)
+        stream = self._streams[number] = SpdyStream(self, number, headers)
+        if self.over:
+            self._drop(stream)
+        await self._flush()
+        return stream
 
     def taken(self, count: int) -> None:
         self._held -= count
@@ -154,11 +197,19 @@ class SpdySession:
 
     async def _flush(self) -> None:
         async with self._writing:
-            if data := self._spdy.take():
+            while data := self._spdy.take():
                 await self._duplex.write(data)
 
+    async def _answer(self) -> None:
+        """What the peer is due (a ping), beside the reading: one who writes to us before it reads what we
+        wrote, as a `cat` does, would else wait for ever."""
+        if self._spdy.waiting > _UNSAID_BYTES:
+            await self._flush()
+        elif self._spdy.waiting and (self._answering is None or self._answering.done()):
+            self._answering = asyncio.create_task(self._flush())
+
     async def close(self) -> None:
-        """Says goodbye, if the client listens at all."""
+        """Says goodbye, if the peer listens at all."""
         self._spdy.go_away()
         try:
             async with asyncio.timeout(_GOODBYE_SECONDS):
