@@ -44,6 +44,7 @@ from podward.client.transports.in_process import InProcessTransport
 from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
+from podward.kubelet.image_credentials import MachineCredentials, Places
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
@@ -130,6 +131,7 @@ class Cluster:
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
         aside: Aside = in_the_loop,
         pod_presets: PodPresets = "safe",
+        machine_credentials: Callable[[], Places] = dict,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written."""
@@ -170,6 +172,7 @@ class Cluster:
             recorder=self._recorders[1],
             network=network,
             started_at=clock.now(),
+            machine_credentials=machine_credentials,
         )
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
@@ -257,6 +260,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             authenticate=Authenticator.from_credentials(credentials),
             aside=asyncio.to_thread,
             pod_presets=config.pod_presets,
+            machine_credentials=MachineCredentials(clock, home=_home()).places,
         )
         server = HttpsServer(
             cluster.apiserver,
@@ -342,6 +346,13 @@ def _instance(folder: Path, entropy: Entropy) -> str:
     if not path.exists():
         path.write_text(entropy.hex(16))
     return path.read_text().strip()
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # nobody of that user number
+        return None
 
 
 def _node_facts(name: str, ip: str, runtime: Runtime) -> NodeFacts:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.images import Image, busybox, nginx, pause
+from tests.engine.registry import Registry
 
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _CONFIG = """version = 2
@@ -27,6 +28,8 @@ oom_score = 0
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}"
     conf_dir = "{folder}/cni"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{folder}/registries"
 """
 _NETWORK = """{{
   "cniVersion": "0.4.0", "name": "{name}",
@@ -63,6 +66,7 @@ class Containerd:
         self.socket = self.folder / "c.sock"
         self.bridge = f"pw{os.getpid() % 100000:05d}{self.folder.name[-4:]}".replace("_", "x")
         self._process: subprocess.Popen[bytes] | None = None
+        self._mirror: Registry | None = None
         cni = next(folder for folder in CNI_FOLDERS if Path(folder, "bridge").exists())
         (self.folder / "cni").mkdir()
         config = _CONFIG.format(folder=self.folder, socket=self.socket, cni=cni)
@@ -105,7 +109,21 @@ class Containerd:
             self._ctr("images", "import", "--no-unpack", "-", input=image.archive())
 
     def load_usual(self) -> "Containerd":
-        self.load(pause(), busybox(), nginx())
+        """The usual images: here already, and in a registry that stands for those of their names, so that
+        pull policy `Always` finds them without a network."""
+        usual = busybox(), nginx()
+        self.load(pause(), *usual)
+        self._mirror = Registry()
+        for image in usual:
+            for name in image.names:
+                registry, _, rest = name.partition("/")
+                repository, _, tag = rest.rpartition(":")
+                self._mirror.push(image, repository, tag)
+                hosts = self.folder / "registries" / registry / "hosts.toml"
+                hosts.parent.mkdir(parents=True, exist_ok=True)
+                hosts.write_text(
+                    f'[host."http://{self._mirror.host}"]\n  capabilities = ["pull", "resolve"]\n'
+                )
         return self
 
     def remove_image(self, name: str) -> None:
@@ -125,6 +143,9 @@ class Containerd:
 
     def tear_down(self) -> None:
         """Every task, container, mount and network of it, then the engine."""
+        if self._mirror is not None:
+            self._mirror.stop()
+            self._mirror = None
         if self._process is None:
             self.start()
         for task in self.ctr("tasks", "ls", "-q").split():

@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
 from podward.kubelet.environment import ConfigError, environment, expand_all, secret_text
+from podward.kubelet.image_credentials import not_retrieved, pull_secret_names
 from podward.kubelet.image_pulls import ImageFailure, ImagePuller
 from podward.kubelet.pod_actions import StartContainer
 from podward.kubelet.restart_policy import HASH_ANNOTATION, container_hash, field_path
@@ -20,6 +22,7 @@ from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerStatus,
     CreateContainerError,
+    ImageStatus,
     Mount,
     Resources,
     Runtime,
@@ -149,12 +152,13 @@ class ContainerStarter:
 
         `wanted` is asked once more before the command begins: the Pod may have been deleted meanwhile.
         """
-        await self._ensure_image(pod, item)
+        image = await self._ensure_image(pod, item)
         try:
             config = await self._config(pod, item, pod_ip)
         except (ConfigError, VolumeError) as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerConfigError", str(error)) from error
+        config = msgspec.structs.replace(config, image_ref=image.ref)
         try:
             container_id = await self._runtime.create_container(sandbox_id, config)
         except RuntimeFailure as error:
@@ -171,16 +175,31 @@ class ContainerStarter:
         self._tell(pod, item, "Normal", "Started", "Container started")
         return container_id
 
-    async def _ensure_image(self, pod: core_v1.Pod, item: StartContainer) -> None:
+    async def _ensure_image(self, pod: core_v1.Pod, item: StartContainer) -> ImageStatus:
         def tell(type_: str, reason: str, message: str) -> None:
             self._tell(pod, item, type_, reason, message)
 
         container = item.container
         policy = container.imagePullPolicy or "IfNotPresent"
+        secrets = await self._pull_secrets(pod)
+        uid, image = _meta(pod).uid or "", container.image or ""
         try:
-            await self._images.ensure(_meta(pod).uid or "", container.image or "", policy, tell)
+            return await self._images.ensure(uid, image, policy, tell, secrets)
         except ImageFailure as failure:
             raise StartFailure(failure.reason, failure.message, failure.retry_after) from failure
+
+    async def _pull_secrets(self, pod: core_v1.Pod) -> list[core_v1.Secret]:
+        """Those that are there; of the others an event tells, and the pull is tried without them."""
+        names = pull_secret_names(pod)
+        if not names:
+            return []
+        found = await self._fetch(pod, {("secret", name) for name in names})
+        held = {name: found["secret", name] for name in names}
+        missing = [name for name, one in held.items() if not isinstance(one, core_v1.Secret)]
+        if missing:
+            reason = "FailedToRetrieveImagePullSecret"
+            self._recorder.event(pod_reference(pod), "Warning", reason, not_retrieved(missing))
+        return [one for one in held.values() if isinstance(one, core_v1.Secret)]
 
     async def _config(self, pod: core_v1.Pod, item: StartContainer, pod_ip: str) -> ContainerConfig:
         container = item.container

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from podward.client.informer import Informer
 from podward.client.recorder import EventRecorder, pod_reference
 from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter
+from podward.kubelet.image_credentials import Places
 from podward.kubelet.image_pulls import ImagePuller
 from podward.kubelet.lifecycle_hooks import HookRunner
 from podward.kubelet.node import NodeFacts, NodeReporter
@@ -54,7 +56,9 @@ class Kubelet:
         recorder: EventRecorder,
         network: Network,
         started_at: datetime,
+        machine_credentials: Callable[[], Places] = dict,
     ) -> None:
+        """`machine_credentials`: for registries, of the machine itself."""
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
@@ -81,7 +85,7 @@ class Kubelet:
             kubelet_started_at=started_at,
         )
         self._backoff = Backoff()
-        self._images = ImagePuller(runtime, clock)
+        self._images = ImagePuller(runtime, clock, machine_credentials)
         self._sources = VolumeSources(client, clock, entropy)
         hooks = HookRunner(runtime, network, recorder)
         self._tools = Tools(

@@ -26,7 +26,6 @@ from podward.kubelet.runtime.base import (
     ExecTimeout,
     ImageStatus,
     LogOptions,
-    NotFound,
     RuntimeFailure,
     SandboxConfig,
     SandboxStatus,
@@ -45,9 +44,9 @@ from podward.kubelet.runtime.cri.configs import (
     container_config,
     sandbox_config,
 )
+from podward.kubelet.runtime.cri.images import CriImages
 from podward.kubelet.runtime.cri.statuses import (
     container_status,
-    image_status,
     sandbox_made_from,
     sandbox_status,
 )
@@ -65,6 +64,7 @@ class CriRuntime:
     def __init__(self, socket_path: str, *, instance: str, clock: Clock) -> None:
         """`instance`: whose the sandboxes are; others on the same engine are not touched."""
         self._client = CriClient(socket_path)
+        self._images = CriImages(self._client)
         self._instance = instance
         self._clock = clock
         self._name, self._version = "", ""
@@ -262,19 +262,10 @@ class CriRuntime:
     # ---- images
 
     async def image_status(self, image: str) -> ImageStatus | None:
-        request = pb.ImageStatusRequest(image=pb.ImageSpec(image=image))
-        answer = await self._client.images("ImageStatus", request, pb.ImageStatusResponse)
-        return image_status(answer.image, image) if answer.HasField("image") else None
+        return await self._images.status(image)
 
     async def pull_image(self, image: str, credentials: Credentials | None = None) -> ImageStatus:
-        request = pb.PullImageRequest(image=pb.ImageSpec(image=image))
-        if credentials is not None:
-            request.auth.CopyFrom(pb.AuthConfig(**msgspec.structs.asdict(credentials)))
-        await self._client.images("PullImage", request, pb.PullImageResponse, 3600)
-        found = await self.image_status(image)
-        if found is None:
-            raise NotFound(f'image "{image}" was pulled and is not there')
-        return found
+        return await self._images.pull(image, credentials)
 
     # ---- containers
 
@@ -283,7 +274,7 @@ class CriRuntime:
         made_from = sandbox_made_from(sandbox.annotations, sandbox.metadata)
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,
-            config=container_config(config, made_from, "", self._instance),
+            config=container_config(config, made_from, config.image_ref, self._instance),
             sandbox_config=sandbox,
         )
         try:
