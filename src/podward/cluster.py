@@ -239,8 +239,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         store = _open_store(config.data_dir)
         cleanup.push_async_callback(store.close)
         node_ip = default_address()
-        runtime = _runtime(config, clock, entropy, node_ip)
         try:
+            runtime = await _runtime(config, clock, entropy, node_ip)
             await runtime.start()
         except RuntimeFailure as error:
             raise ClusterError(f"cannot run containers: {error}") from error
@@ -319,11 +319,10 @@ def _open_store(data_dir: Path) -> SqliteStore:
         raise ClusterError(str(error)) from error
 
 
-def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str) -> Runtime:
-    """`process`, `cri` (the engine's socket is looked for) or `cri://PATH`."""
+async def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str) -> Runtime:
+    """`process`, `cri` (the engine's socket is looked for), `cri://PATH` or `unix://PATH`."""
     folder = config.data_dir / "runtime"
-    kind, _, place = config.runtime.partition("://")
-    if kind == "process":
+    if config.runtime == "process":
         return ProcessRuntime(
             folder,
             clock=clock,
@@ -332,11 +331,13 @@ def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str
             isolation=config.isolation,
             log=log.warning,
         )
-    if kind != "cri":
+    if config.runtime.partition("://")[0] not in ("cri", "unix"):
         raise ClusterError(f"no runtime is called {config.runtime}: process, cri or cri://SOCKET")
     from podward.kubelet.runtime.cri import CriRuntime  # gRPC is loaded by whom it serves
+    from podward.kubelet.runtime.cri.discovery import find
 
-    return CriRuntime(place, instance=_instance(folder, entropy), clock=clock)
+    engine = await find(config.runtime)
+    return CriRuntime(engine.socket, instance=_instance(folder, entropy), clock=clock)
 
 
 def _instance(folder: Path, entropy: Entropy) -> str:

@@ -127,19 +127,19 @@ def test_a_tag_that_moves_and_a_registry_that_goes_away(
         return ended(kubectl, namespace, name)
 
     try:
-        first = registry.push(application("1"), "team/app", "latest")
+        first = registry.push(application("one"), "team/app", "latest")
         status = run("first", "IfNotPresent")
-        assert status["state"]["terminated"]["message"] == "1"
+        assert status["state"]["terminated"]["message"] == "one"
         assert status["imageID"] == f"{image}@{first}"
 
-        second = registry.push(application("2"), "team/app", "latest")
-        assert run("satisfied", "IfNotPresent")["state"]["terminated"]["message"] == "1"
+        second = registry.push(application("two"), "team/app", "latest")
+        assert run("satisfied", "IfNotPresent")["state"]["terminated"]["message"] == "one"
         status = run("curious", "Always")
-        assert status["state"]["terminated"]["message"] == "2"
+        assert status["state"]["terminated"]["message"] == "two"
         assert status["imageID"] == f"{image}@{second}"
     finally:
         registry.stop()
-    assert run("content", "Never")["state"]["terminated"]["message"] == "2"
+    assert run("content", "Never")["state"]["terminated"]["message"] == "two"
     kubectl.apply(json.dumps(pod("lost", image)), "-n", namespace)
     eventually(lambda: "connection refused" in waiting(kubectl, namespace, "lost")[1])
 
