@@ -133,7 +133,10 @@ def _check_file(socket: str) -> None:
         mend = f"see whether the engine runs (systemctl status {_service(socket)})"
         raise NoEngine(f"there is no engine's socket {socket}", mend) from None
     except OSError as error:
-        raise NoEngine(f"cannot reach the engine's socket {socket}: {error.strerror}") from error
+        raise NoEngine(
+            f"cannot reach the engine's socket {socket} ({os.strerror(error.errno or 0).lower()})",
+            "run podward as root",
+        ) from error
     if not stat.S_ISSOCK(mode):
         raise NoEngine(f"{socket} is no socket")
     if not os.access(socket, os.R_OK | os.W_OK, effective_ids=True):
