@@ -10,7 +10,13 @@ import yaml
 
 from podward.kubelet.runtime.base import RuntimeFailure
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
-from podward.kubelet.runtime.cri.client import CriClient, EngineFailure, Unimplemented
+from podward.kubelet.runtime.cri.client import (
+    CriClient,
+    EngineFailure,
+    EngineTimeout,
+    EngineUnavailable,
+    Unimplemented,
+)
 
 ENDPOINT_VARIABLE = "CONTAINER_RUNTIME_ENDPOINT"
 CRICTL_CONFIG = Path("/etc/crictl.yaml")
@@ -118,9 +124,11 @@ async def ask(socket: str) -> Engine:
         )
     except Unimplemented:
         raise await _without_our_api(socket) from None
-    except EngineFailure as error:
+    except (EngineUnavailable, EngineTimeout) as error:
         mend = f"see whether the engine runs (systemctl status {_service(socket)})"
-        raise NoEngine(f"nobody answers at {socket} ({error})", mend) from error
+        raise NoEngine(f"nobody answers at {socket}", mend) from error
+    except EngineFailure as error:
+        raise NoEngine(f"what listens at {socket} is no engine: {error}") from error
     finally:
         await client.close()
     return Engine(socket, found.runtime_name, found.runtime_version)
