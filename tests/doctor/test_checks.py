@@ -41,7 +41,9 @@ MACHINE = Machine(
     overlay=True,
 )
 NETWORK = Network("/etc/cni/net.d", ("/opt/cni/bin",), ("/etc/cni/net.d/10-pods.conflist",), "pods")
-CONFIG = EngineConfig("registry.k8s.io/pause:3.9", False, True, "overlayfs", NETWORK)
+CONFIG = EngineConfig(
+    "registry.k8s.io/pause:3.9", False, True, "overlayfs", "/var/lib/containerd", NETWORK
+)
 ENGINE = Engine(
     socket="/run/containerd/containerd.sock",
     name="containerd",
@@ -49,6 +51,8 @@ ENGINE = Engine(
     conditions={"RuntimeReady": Condition(True), "NetworkReady": Condition(True)},
     config=CONFIG,
     sandbox_image_here=True,
+    disk_bytes=100 * 1024**3,
+    disk_free_bytes=50 * 1024**3,
     lowers_oom_scores=True,
 )
 GOOD = Facts(MACHINE, ENGINE)
@@ -129,8 +133,12 @@ def test_a_good_machine_has_nothing_to_mend() -> None:
          "registry.k8s.io/pause:3.9 is not here",
          "ctr --address /run/containerd/containerd.sock --namespace k8s.io images pull "
          "registry.k8s.io/pause:3.9"),
+        ("engine disk", engine(disk_free_bytes=5 * 1024**3), "warning",
+         "/var/lib/containerd: 5.0 of 100.0 GiB are free", "make room below /var/lib/containerd"),
         ("OOM scores", engine(lowers_oom_scores=False), "error", "CAP_SYS_RESOURCE",
-         "restrict_oom_score_adj = true"),
+         '[plugins."io.containerd.grpc.v1.cri"]: restrict_oom_score_adj = true'),
+        ("OOM scores", engine(lowers_oom_scores=False, version="2.1.0"), "error", "CAP_SYS_RESOURCE",
+         '[plugins."io.containerd.cri.v1.runtime"]: restrict_oom_score_adj = true'),
         ("OOM scores", engine(lowers_oom_scores=False, config=replace(CONFIG, restricts_oom_score=True)),
          "ok", "lowers none", ""),
         ("cgroups", machine(cgroups=Cgroups("v1", frozenset({"cpu", "pids"}))), "warning",

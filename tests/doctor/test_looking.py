@@ -59,6 +59,7 @@ def test_a_data_directory_below_a_file(tmp_path: Path) -> None:
 def told(**changes: Any) -> dict[str, str]:
     held = {
         "sandboxImage": "pause:1",
+        "containerdRootDir": "/var/lib/containerd",
         "restrictOOMScoreAdj": True,
         "containerd": {
             "snapshotter": "overlayfs",
@@ -71,7 +72,9 @@ def told(**changes: Any) -> dict[str, str]:
 
 
 def test_containerds_configuration() -> None:
-    assert read_config(told()) == EngineConfig("pause:1", True, True, "overlayfs", Network())
+    assert read_config(told()) == EngineConfig(
+        "pause:1", True, True, "overlayfs", "/var/lib/containerd", Network()
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,3 +127,16 @@ def test_which_programs_a_network_lacks(
     found = network(tmp_path, text, *programs)
     assert found.config_files[0] == f"{tmp_path}/net.d/10-pods.conflist"
     assert (found.name, found.missing_plugins) == (name, missing)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "words"),
+    [
+        ("127.0.0.1", 0, ""),
+        ("no.such.host.invalid", 6443, "name or service not known"),
+        ("192.0.2.1", 6443, "cannot assign requested address"),
+    ],
+)
+def test_where_it_would_listen(host: str, port: int, words: str, tmp_path: Path) -> None:
+    found = machine.look(SystemClock(), tmp_path, host, port)
+    assert found.listen_failure == words

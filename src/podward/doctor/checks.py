@@ -81,12 +81,15 @@ def data_dir(facts: Facts) -> Finding:
             f"{machine.data_dir} cannot be used: {machine.data_dir_failure}",
             "podward up --data-dir FOLDER, in a folder that is yours",
         )
-    free, size = machine.disk_free_bytes, machine.disk_bytes
-    text = f"{machine.data_dir}: {free / _GIB:.1f} of {size / _GIB:.1f} GiB are free"
+    return _room(machine.data_dir, machine.disk_free_bytes, machine.disk_bytes)
+
+
+def _room(folder: str, free: int, size: int) -> Finding:
+    text = f"{folder}: {free / _GIB:.1f} of {size / _GIB:.1f} GiB are free"
     if free < _GIB // 16:
-        return error(text, f"make room below {machine.data_dir}")
+        return error(text, f"make room below {folder}")
     if free < size // 10:
-        return warning(text, f"make room below {machine.data_dir}")
+        return warning(text, f"make room below {folder}")
     return ok(text)
 
 
@@ -241,6 +244,12 @@ def sandbox_image(_: Machine, engine: Engine, config: EngineConfig) -> Finding |
     )
 
 
+def engine_disk(_: Machine, engine: Engine, config: EngineConfig) -> Finding | None:
+    if not engine.disk_bytes:
+        return None
+    return _room(config.root, engine.disk_free_bytes, engine.disk_bytes)
+
+
 def oom_scores(_: Machine, engine: Engine, config: EngineConfig) -> Finding | None:
     if config.restricts_oom_score:
         return ok("the engine lowers none below its own (restrict_oom_score_adj)")
@@ -250,7 +259,7 @@ def oom_scores(_: Machine, engine: Engine, config: EngineConfig) -> Finding | No
         return ok("the engine may lower them")
     return error(
         "the engine lacks CAP_SYS_RESOURCE and will try to lower oom_score_adj: no sandbox will start",
-        'in /etc/containerd/config.toml, below [plugins."io.containerd.grpc.v1.cri"]: '
+        f'in /etc/containerd/config.toml, below [plugins."{_plugin(engine, "runtime")}"]: '
         "restrict_oom_score_adj = true; then restart containerd",
     )
 
@@ -283,14 +292,23 @@ def cgroups(facts: Facts) -> Finding | None:
     return ok(f"{groups.version}, with cpu, memory and pids")
 
 
-def snapshots(machine: Machine, _: Engine, config: EngineConfig) -> Finding | None:
+def _plugin(engine: Engine, part: str) -> str:
+    """containerd's own name for its CRI; version 2 has divided it."""
+    return (
+        f"io.containerd.cri.v1.{part}"
+        if engine.version[:2] == "2."
+        else "io.containerd.grpc.v1.cri"
+    )
+
+
+def snapshots(machine: Machine, engine: Engine, config: EngineConfig) -> Finding | None:
     if not config.snapshotter:
         return None
     if config.snapshotter == "native":
         return warning(
             "native: every container has a copy of its whole image",
-            'in /etc/containerd/config.toml, below [plugins."io.containerd.grpc.v1.cri".containerd]: '
-            'snapshotter = "overlayfs"',
+            f'in /etc/containerd/config.toml, below [plugins."{_plugin(engine, "images")}"'
+            f'{"" if engine.version[:2] == "2." else ".containerd"}]: snapshotter = "overlayfs"',
         )
     if config.snapshotter == "overlayfs" and not machine.overlay:
         return error("overlayfs, which this kernel does not have", "modprobe overlay")
@@ -364,6 +382,7 @@ CHECKS = (
     Check("network", About.CRI, _about_engine(network_ready)),
     Check("CNI plugins", About.CRI, _about_config(network_plugins)),
     Check("sandbox image", About.CRI, _about_config(sandbox_image)),
+    Check("engine disk", About.CRI, _about_config(engine_disk)),
     Check("OOM scores", About.CRI, _about_config(oom_scores)),
     Check("cgroups", About.CRI, cgroups),
     Check("cgroup driver", About.CRI, _about_config(cgroup_driver)),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from podward.doctor.facts import Condition, Engine, EngineConfig, Network, NoEngine
-from podward.doctor.machine import CAP_SYS_RESOURCE, has_capability, listener
+from podward.doctor.machine import CAP_SYS_RESOURCE, disk, has_capability, listener
 from podward.kubelet.runtime.base import RuntimeFailure
 from podward.kubelet.runtime.cri import discovery
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
@@ -53,6 +53,7 @@ async def _ask(client: CriClient, found: discovery.Engine) -> Engine:
         "ListImages", pb.ListImagesRequest(), pb.ListImagesResponse, _CALL_SECONDS
     )
     named = sorted((one.size, one.repo_tags[0]) for one in images.images if one.repo_tags)
+    size, free = disk(config.root) if config is not None and config.root else (0, 0)
     pid = listener(found.socket)
     return Engine(
         socket=found.socket,
@@ -65,6 +66,8 @@ async def _ask(client: CriClient, found: discovery.Engine) -> Engine:
         config=config,
         sandbox_image_here=here,
         smallest_image=named[0][1] if named else "",
+        disk_bytes=size,
+        disk_free_bytes=free,
         lowers_oom_scores=None if pid is None else has_capability(pid, CAP_SYS_RESOURCE),
         strangers=tuple(
             "/".join(one.labels.get(name, "?") for name in _POD_LABELS)
@@ -92,6 +95,7 @@ def read_config(info: Mapping[str, str]) -> EngineConfig | None:
         restricts_oom_score=bool(held.get("restrictOOMScoreAdj")),
         systemd_cgroups=bool(options.get("SystemdCgroup") or held.get("systemdCgroup")),
         snapshotter=str(containerd.get("snapshotter") or ""),
+        root=str(held.get("containerdRootDir") or ""),
         network=_network(_within(held, "cni")),
     )
 

@@ -90,6 +90,8 @@ class EngineConfig:
     restricts_oom_score: bool = False
     systemd_cgroups: bool = False
     snapshotter: str = ""
+    root: str = ""
+    """Where it keeps images and containers."""
     network: Network = Network()
 
 
@@ -103,6 +105,9 @@ class Engine:
     sandbox_image_here: bool | None = None
     smallest_image: str = ""
     """Of those that it has."""
+    disk_bytes: int = 0
+    """Of its root; 0 if that cannot be seen."""
+    disk_free_bytes: int = 0
     lowers_oom_scores: bool | None = None
     """Its process has CAP_SYS_RESOURCE; None if that cannot be seen."""
     strangers: tuple[str, ...] = ()

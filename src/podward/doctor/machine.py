@@ -75,14 +75,22 @@ def _library(name: str) -> str:
         return ""
 
 
+def disk(folder: str | Path) -> tuple[int, int]:
+    """(bytes, free bytes) of the filesystem that it lies on; zeros if it cannot be seen."""
+    try:
+        facts = os.statvfs(folder)
+    except OSError:
+        return 0, 0
+    return facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize
+
+
 def _data_dir(folder: Path) -> tuple[str, int, int]:
     """(why it cannot be written, bytes, free bytes); what is not there yet is made below what is."""
     try:
         there = next(path for path in (folder, *folder.parents) if path.exists())
-        facts = os.statvfs(there)
-    except (OSError, StopIteration) as error:
-        return str(getattr(error, "strerror", None) or error), 0, 0
-    size, free = facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize
+    except OSError as error:
+        return (error.strerror or str(error)).lower(), 0, 0
+    size, free = disk(there)
     if not there.is_dir():
         return f"{there} is no directory", size, free
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
@@ -92,10 +100,11 @@ def _data_dir(folder: Path) -> tuple[str, int, int]:
 
 def _listen_failure(host: str, port: int) -> str:
     try:
-        with socket.create_server((host, port)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family):
             return ""
     except OSError as error:
-        return os.strerror(error.errno).lower() if error.errno else str(error)
+        return (error.strerror or str(error)).lower().partition(" (while")[0]
 
 
 def _clock_in_step() -> bool | None:
