@@ -19,6 +19,7 @@ from tests.engine.images import pause
 from podward.cli.doctor import command
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import CriClient
+from podward.kubelet.runtime.cri.configs import INSTANCE_LABEL
 
 
 def doctor(*arguments: str, **options: Any) -> tuple[int, str]:
@@ -88,45 +89,53 @@ def test_an_engine_that_is_not_and_what_mends_it(unwell: Containerd, tmp_path: P
     assert checks(*asked, "--run")[1]["trial"]["severity"] == "ok"
 
 
-def test_pods_of_somebody_else(containerd: Containerd, tmp_path: Path) -> None:
-    config = pb.PodSandboxConfig(
-        metadata=pb.PodSandboxMetadata(name="theirs", namespace="kube-system", uid="u-1"),
+def sandbox(name: str, **labels: str) -> pb.PodSandboxConfig:
+    return pb.PodSandboxConfig(
+        metadata=pb.PodSandboxMetadata(name=name, namespace="kube-system", uid=name),
         labels={
-            "io.kubernetes.pod.uid": "u-1",
-            "io.kubernetes.pod.name": "theirs",
+            "io.kubernetes.pod.uid": name,
+            "io.kubernetes.pod.name": name,
             "io.kubernetes.pod.namespace": "kube-system",
+            **labels,
         },
         linux=pb.LinuxPodSandboxConfig(),
     )
 
-    async def call(method: str, request: Any, answer: Any) -> Any:
-        client = CriClient(str(containerd.socket))
-        try:
-            return await client.runtime(method, request, answer)
-        finally:
-            await client.close()
 
-    made = asyncio.run(
-        call("RunPodSandbox", pb.RunPodSandboxRequest(config=config), pb.RunPodSandboxResponse)
-    )
+def test_pods_of_somebody_else(containerd: Containerd, tmp_path: Path) -> None:
+    def call(method: str, request: Any, answer: Any) -> Any:
+        async def main() -> Any:
+            client = CriClient(str(containerd.socket))
+            try:
+                return await client.runtime(method, request, answer)
+            finally:
+                await client.close()
+
+        return asyncio.run(main())
+
+    def names() -> list[str]:
+        found = call("ListPodSandbox", pb.ListPodSandboxRequest(), pb.ListPodSandboxResponse)
+        return [one.metadata.name for one in found.items]
+
+    made = [
+        call("RunPodSandbox", pb.RunPodSandboxRequest(config=one), pb.RunPodSandboxResponse)
+        for one in (sandbox("theirs"), sandbox("ours", **{INSTANCE_LABEL: "another"}))
+    ]
     try:
-        _, found = checks(
-            "--runtime", f"cri://{containerd.socket}", "--run", "--data-dir", str(tmp_path)
-        )
+        asked = ("--runtime", f"cri://{containerd.socket}", "--run", "--data-dir", str(tmp_path))
+        _, found = checks(*asked)
         assert found["strangers"]["severity"] == "warning"
         assert found["strangers"]["text"].startswith(
             "1 Pods on this engine are nobody's of ours (kube-system/theirs)"
         )
-        listed = asyncio.run(
-            call("ListPodSandbox", pb.ListPodSandboxRequest(), pb.ListPodSandboxResponse)
-        )
-        assert made.pod_sandbox_id in [one.id for one in listed.items]  # looked at, not touched
+        assert {"theirs", "ours"} <= set(names())  # looked at, not touched
     finally:
-        for method, request, answer in (
-            ("StopPodSandbox", pb.StopPodSandboxRequest, pb.StopPodSandboxResponse),
-            ("RemovePodSandbox", pb.RemovePodSandboxRequest, pb.RemovePodSandboxResponse),
-        ):
-            asyncio.run(call(method, request(pod_sandbox_id=made.pod_sandbox_id), answer))
+        for one in made:
+            for method, request, answer in (
+                ("StopPodSandbox", pb.StopPodSandboxRequest, pb.StopPodSandboxResponse),
+                ("RemovePodSandbox", pb.RemovePodSandboxRequest, pb.RemovePodSandboxResponse),
+            ):
+                call(method, request(pod_sandbox_id=one.pod_sandbox_id), answer)
 
 
 def test_no_engine_where_it_should_be(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_both_types_of_secrets_are_read(one: core_v1.Secret) -> None:
 
 def test_a_secret_of_another_type_is_none() -> None:
     assert places_of([secret("Opaque", ".dockerconfigjson", json.dumps({"auths": ENTRY}))]) == []
+    assert places_of([secret("Opaque", ".dockercfg", json.dumps(ENTRY))]) == []
     assert places_of([secret("kubernetes.io/dockercfg", ".dockerconfigjson", "{}")]) == []
 
 

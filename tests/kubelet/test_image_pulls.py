@@ -103,8 +103,10 @@ def test_when_a_registry_is_asked(policy: str, here: ImageStatus | None, told: l
 
 
 def test_an_image_that_is_here_does_not_help_where_the_registry_must_be_asked() -> None:
-    found, told = once(Registry(HERE, lambda _: "no route"), "Always")
+    registry = Registry(HERE, lambda _: "no route")
+    found, told = once(registry, "Always")
     assert found == ("ErrImagePull", "no route")
+    assert len(registry.asked) == 1
     assert told[1:] == [
         ("Warning", "Failed", 'Failed to pull image "nginx:1": no route'),
         ("Warning", "Failed", "Error: ErrImagePull"),

@@ -37,17 +37,17 @@ class CriImages:
                 "PullImage", request, pb.PullImageResponse, PULL_SECONDS
             )
         except EngineFailure as error:
-            raise pull_failure(error) from error
+            raise RuntimeFailure(failure_text(str(error))) from error
         found = await self.status(answer.image_ref or image)
         if found is None:
             raise NotFound(f'image "{image}" was pulled and is not there')
         return found
 
 
-def pull_failure(error: EngineFailure) -> RuntimeFailure:
+def failure_text(failure: str) -> str:
     """As a kubelet tells it: an unknown kind of failure is not worth naming, and what an engine calls
     `RegistryUnavailable: ...` or `SignatureValidationFailed: ...` must begin with that."""
-    return RuntimeFailure(str(error).removeprefix(_CODE_OF_NO_WORTH))
+    return failure.removeprefix(_CODE_OF_NO_WORTH)
 
 
 def image_status(found: pb.Image, asked: str) -> ImageStatus:
