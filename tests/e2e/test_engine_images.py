@@ -1,11 +1,14 @@
 """Images from a registry, as kubectl sees them come: who may, what happens to who may not, a tag that moves."""
 
+import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.support import Kubectl, eventually
+from tests.e2e.support import Kubectl, Podward, eventually
+from tests.engine.containerd import Containerd
 from tests.engine.images import Image, busybox_files
 from tests.engine.registry import Registry
 
@@ -158,3 +161,22 @@ def test_names_that_are_none_and_images_that_must_not_be_asked_for(
     never = 'Container image "no/such:1" is not present with pull policy of Never'
     eventually(lambda: waiting(kubectl, namespace, "never") == ("ErrImageNeverPull", never))
     assert ("ErrImageNeverPull", never) in messages(kubectl, namespace, "never")
+
+
+def test_the_machines_own_credentials(
+    containerd: Containerd, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of whoever runs podward: a Pod needs no secret for what `docker login` has opened."""
+    registry.push(application("ours"), "team/app", "1")
+    entry = {"auth": base64.b64encode(b"me:secret").decode()}
+    (tmp_path / ".docker").mkdir()
+    config = tmp_path / ".docker/config.json"
+    config.write_text(json.dumps({"auths": {f"https://{registry.host}/v1/": entry}}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = ("--runtime", f"cri://{containerd.socket}", "--stop-pods")
+    server = Podward(tmp_path / "data", *options).start()
+    try:
+        server.cli("apply", "-f", "-", input=json.dumps(pod("p", f"{registry.host}/team/app:1")))
+        eventually(lambda: '"message": "ours"' in server.cli("get", "pod", "p", "-o", "json"))
+    finally:
+        server.stop()
