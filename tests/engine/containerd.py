@@ -105,25 +105,27 @@ class Containerd:
         return (self.folder / "log").read_text(errors="replace")
 
     def load(self, *images: Image) -> None:
+        """Here, and in a registry that stands for those of their names: pull policy `Always` finds them
+        without a network. What is of `podward.test` has no registry."""
         for image in images:
             self._ctr("images", "import", "--no-unpack", "-", input=image.archive())
-
-    def load_usual(self) -> "Containerd":
-        """The usual images: here already, and in a registry that stands for those of their names, so that
-        pull policy `Always` finds them without a network."""
-        usual = busybox(), nginx()
-        self.load(pause(), *usual)
-        self._mirror = Registry()
-        for image in usual:
             for name in image.names:
                 registry, _, rest = name.partition("/")
-                repository, _, tag = rest.rpartition(":")
-                self._mirror.push(image, repository, tag)
-                hosts = self.folder / "registries" / registry / "hosts.toml"
-                hosts.parent.mkdir(parents=True, exist_ok=True)
-                hosts.write_text(
-                    f'[host."http://{self._mirror.host}"]\n  capabilities = ["pull", "resolve"]\n'
-                )
+                if registry != "podward.test":
+                    self._mirror_for(registry).push(image, *rest.rsplit(":", 1))
+
+    def _mirror_for(self, registry: str) -> Registry:
+        if self._mirror is None:
+            self._mirror = Registry()
+        hosts = self.folder / "registries" / registry / "hosts.toml"
+        hosts.parent.mkdir(parents=True, exist_ok=True)
+        hosts.write_text(
+            f'[host."http://{self._mirror.host}"]\n  capabilities = ["pull", "resolve"]\n'
+        )
+        return self._mirror
+
+    def load_usual(self) -> "Containerd":
+        self.load(pause(), busybox(), nginx())
         return self
 
     def remove_image(self, name: str) -> None:
