@@ -126,6 +126,8 @@ def _bubblewrap() -> Tool:
         return Tool()
     version = _run([path, "--version"])[1].removeprefix("bubblewrap ")
     code, text = _run([path, *_SANDBOX])
+    if code:  # it walks all mounts, and those of engines come and go meanwhile
+        code, text = _run([path, *_SANDBOX])
     return Tool(
         path, version, "" if code == 0 else text.splitlines()[0] if text else f"exit {code}"
     )
