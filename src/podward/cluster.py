@@ -45,6 +45,7 @@ from podward.client.transports.in_process import InProcessTransport
 from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
+from podward.kubelet.image_credentials import MachineCredentials, Places
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.pod_admission import unknown_sysctl
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
@@ -141,6 +142,7 @@ class Cluster:
         allowed_unsafe_sysctls: Sequence[str] = (),
         mounter: Mounter | None = None,
         look_aside: LookAside = look_in_the_loop,
+        machine_credentials: Callable[[], Places] = dict,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written; `mounter`: for volumes, where it may be done; `look_aside`: where
@@ -185,6 +187,7 @@ class Cluster:
             allowed_sysctls=allowed_unsafe_sysctls,
             mounter=mounter,
             aside=look_aside,
+            machine_credentials=machine_credentials,
         )
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
@@ -255,8 +258,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         store = _open_store(config.data_dir)
         cleanup.push_async_callback(store.close)
         node_ip = default_address()
-        runtime = _runtime(config, clock, entropy, node_ip)
         try:
+            runtime = await _runtime(config, clock, entropy, node_ip)
             await runtime.start()
         except RuntimeFailure as error:
             raise ClusterError(f"cannot run containers: {error}") from error
@@ -279,6 +282,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             allowed_unsafe_sysctls=config.allowed_unsafe_sysctls,
             mounter=Mounter.of_this_machine(config.data_dir),
             look_aside=asyncio.to_thread,
+            machine_credentials=MachineCredentials(clock, home=_home()).places,
         )
         server = HttpsServer(
             cluster.apiserver,
@@ -337,11 +341,10 @@ def _open_store(data_dir: Path) -> SqliteStore:
         raise ClusterError(str(error)) from error
 
 
-def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str) -> Runtime:
-    """`process`, `cri` (the engine's socket is looked for) or `cri://PATH`."""
+async def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str) -> Runtime:
+    """`process`, `cri` (the engine's socket is looked for), `cri://PATH` or `unix://PATH`."""
     folder = config.data_dir / "runtime"
-    kind, _, place = config.runtime.partition("://")
-    if kind == "process":
+    if config.runtime == "process":
         return ProcessRuntime(
             folder,
             clock=clock,
@@ -350,11 +353,13 @@ def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str
             isolation=config.isolation,
             log=log.warning,
         )
-    if kind != "cri":
+    if config.runtime.partition("://")[0] not in ("cri", "unix"):
         raise ClusterError(f"no runtime is called {config.runtime}: process, cri or cri://SOCKET")
     from podward.kubelet.runtime.cri import CriRuntime  # gRPC is loaded by whom it serves
+    from podward.kubelet.runtime.cri.discovery import find
 
-    return CriRuntime(place, instance=_instance(folder, entropy), clock=clock)
+    engine = await find(config.runtime)
+    return CriRuntime(engine.socket, instance=_instance(folder, entropy), clock=clock)
 
 
 def _instance(folder: Path, entropy: Entropy) -> str:
@@ -364,6 +369,13 @@ def _instance(folder: Path, entropy: Entropy) -> str:
     if not path.exists():
         path.write_text(entropy.hex(16))
     return path.read_text().strip()
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # nobody of that user number
+        return None
 
 
 def _node_facts(name: str, ip: str, runtime: Runtime) -> NodeFacts:

@@ -82,9 +82,11 @@ def test_a_strategic_patch_that_does_not_fit_is_refused(patch: dict[str, Any]) -
     [
         ("busybox", "Always"),
         ("busybox:latest", "Always"),
-        ("busybox:latest@sha256:0", "Always"),
-        ("busybox:1@sha256:0", "IfNotPresent"),
-        ("busybox@sha256:0", "IfNotPresent"),
+        ("busybox:latest@sha256:" + 64 * "0", "Always"),
+        ("busybox:1@sha256:" + 64 * "0", "IfNotPresent"),
+        ("busybox@sha256:" + 64 * "0", "IfNotPresent"),
+        ("BusyBox", "IfNotPresent"),  # no name of an image: none is meant
+        ("busybox:", "IfNotPresent"),
         ("host:5000/busybox", "Always"),
     ],
 )

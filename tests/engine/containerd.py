@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine.images import Image, busybox, nginx, pause
+from tests.engine.registry import Registry
 
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _CONFIG = """version = 2
@@ -27,6 +28,8 @@ oom_score = 0
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}"
     conf_dir = "{folder}/cni"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{folder}/registries"
 """
 _NETWORK = """{{
   "cniVersion": "0.4.0", "name": "{name}",
@@ -63,6 +66,7 @@ class Containerd:
         self.socket = self.folder / "c.sock"
         self.bridge = f"pw{os.getpid() % 100000:05d}{self.folder.name[-4:]}".replace("_", "x")
         self._process: subprocess.Popen[bytes] | None = None
+        self._mirror: Registry | None = None
         cni = next(folder for folder in CNI_FOLDERS if Path(folder, "bridge").exists())
         (self.folder / "cni").mkdir()
         config = _CONFIG.format(folder=self.folder, socket=self.socket, cni=cni)
@@ -101,8 +105,24 @@ class Containerd:
         return (self.folder / "log").read_text(errors="replace")
 
     def load(self, *images: Image) -> None:
+        """Here, and in a registry that stands for those of their names: pull policy `Always` finds them
+        without a network. What is of `podward.test` has no registry."""
         for image in images:
             self._ctr("images", "import", "--no-unpack", "-", input=image.archive())
+            for name in image.names:
+                registry, _, rest = name.partition("/")
+                if registry != "podward.test":
+                    self._mirror_for(registry).push(image, *rest.rsplit(":", 1))
+
+    def _mirror_for(self, registry: str) -> Registry:
+        if self._mirror is None:
+            self._mirror = Registry()
+        hosts = self.folder / "registries" / registry / "hosts.toml"
+        hosts.parent.mkdir(parents=True, exist_ok=True)
+        hosts.write_text(
+            f'[host."http://{self._mirror.host}"]\n  capabilities = ["pull", "resolve"]\n'
+        )
+        return self._mirror
 
     def load_usual(self) -> "Containerd":
         self.load(pause(), busybox(), nginx())
@@ -125,6 +145,9 @@ class Containerd:
 
     def tear_down(self) -> None:
         """Every task, container, mount and network of it, then the engine."""
+        if self._mirror is not None:
+            self._mirror.stop()
+            self._mirror = None
         if self._process is None:
             self.start()
         for task in self.ctr("tasks", "ls", "-q").split():

@@ -35,8 +35,8 @@ class Image:
     working_dir: str = ""
     stop_signal: str = ""
 
-    def archive(self) -> bytes:
-        """As `docker save` writes it."""
+    def parts(self) -> tuple[bytes, bytes]:
+        """Its configuration, and its layer as a tar archive."""
         layer = self._layer()
         config: dict[str, object] = {
             "Env": list(self.env),
@@ -51,10 +51,14 @@ class Image:
             "architecture": _architecture(),
             "os": "linux",
             "config": config,
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_digest(layer)}"]},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
         }
-        described = json.dumps(document).encode()
-        name = f"{_digest(described)}.json"
+        return json.dumps(document).encode(), layer
+
+    def archive(self) -> bytes:
+        """As `docker save` writes it."""
+        described, layer = self.parts()
+        name = f"{digest_of(described).removeprefix('sha256:')}.json"
         manifest = [{"Config": name, "RepoTags": list(self.names), "Layers": ["layer.tar"]}]
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as archive:
@@ -155,8 +159,8 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) ->
     archive.addfile(info, io.BytesIO(data))
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def digest_of(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _architecture() -> str:

@@ -60,7 +60,7 @@ class Registry:
     async def image_status(self, image: str) -> ImageStatus | None:
         return None
 
-    async def pull_image(self, image: str) -> ImageStatus:
+    async def pull_image(self, image: str, credentials: object = None) -> ImageStatus:
         answer = self.answers.pop(0)
         if answer:
             raise RuntimeFailure(answer)

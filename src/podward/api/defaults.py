@@ -12,6 +12,7 @@ import msgspec
 from lightkube.models import admissionregistration_v1, core_v1, meta_v1
 
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
+from podward.machinery.image_reference import InvalidReference, parse
 
 _DEFAULT_FILE_MODE = 0o644
 AnyPreset = TypeVar(
@@ -99,10 +100,14 @@ def _lifecycle(lifecycle: core_v1.Lifecycle) -> None:
 
 
 def default_pull_policy(image: str) -> str:
-    """Always for `latest`, said or meant; another tag, or a digest without one, makes it IfNotPresent."""
-    name, _, digest = image.partition("@")
-    tag = name.rpartition("/")[2].partition(":")[2]
-    return "Always" if tag == "latest" or not (tag or digest) else "IfNotPresent"
+    """Always for `latest`, said or meant; another tag, a digest without one, or no name at all makes it
+    IfNotPresent."""
+    try:
+        reference = parse(image)
+    except InvalidReference:
+        return "IfNotPresent"
+    meant = not reference.tag and not reference.digest
+    return "Always" if meant or reference.tag == "latest" else "IfNotPresent"
 
 
 def _resources(resources: core_v1.ResourceRequirements) -> None:

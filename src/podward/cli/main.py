@@ -22,6 +22,7 @@ VERBS = {
     "delete": "Delete objects.",
     "webhook": "Serve presets to any cluster, as its webhook.",
     "image": "Import, list and remove images.",
+    "doctor": "Say what works on this machine, and what mends what does not.",
     "version": "Print the version.",
 }
 """Row = verb: its module is `podward.cli.<verb>`, its click command is `command` there."""

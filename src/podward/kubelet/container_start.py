@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
@@ -21,6 +22,7 @@ from podward.kubelet.container_config import (
 )
 from podward.kubelet.environment import ConfigError, environment, secret_text
 from podward.kubelet.hosts_file import HOSTS_PATH, hosts_file, mounts_own
+from podward.kubelet.image_credentials import not_retrieved, pull_secret_names
 from podward.kubelet.image_pulls import ImageFailure, ImagePuller
 from podward.kubelet.pod_actions import StartContainer
 from podward.kubelet.restart_policy import field_path
@@ -207,6 +209,7 @@ class ContainerStarter:
         except (ConfigError, NonRootError, VolumeError) as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerConfigError", str(error)) from error
+        config = msgspec.structs.replace(config, image_ref=image.ref)
         try:
             container_id = await self._runtime.create_container(sandbox_id, config)
         except RuntimeUnavailable:
@@ -233,12 +236,25 @@ class ContainerStarter:
 
         container = item.container
         policy = container.imagePullPolicy or "IfNotPresent"
+        secrets = await self._pull_secrets(pod)
+        uid, image = _meta(pod).uid or "", container.image or ""
         try:
-            return await self._images.ensure(
-                _meta(pod).uid or "", container.image or "", policy, tell
-            )
+            return await self._images.ensure(uid, image, policy, tell, secrets)
         except ImageFailure as failure:
             raise StartFailure(failure.reason, failure.message, failure.retry_after) from failure
+
+    async def _pull_secrets(self, pod: core_v1.Pod) -> list[core_v1.Secret]:
+        """Those that are there; of the others an event tells, and the pull is tried without them."""
+        names = pull_secret_names(pod)
+        if not names:
+            return []
+        found = await self._fetch(pod, {("secret", name) for name in names})
+        held = {name: found["secret", name] for name in names}
+        missing = [name for name, one in held.items() if not isinstance(one, core_v1.Secret)]
+        if missing:
+            reason = "FailedToRetrieveImagePullSecret"
+            self._recorder.event(pod_reference(pod), "Warning", reason, not_retrieved(missing))
+        return [one for one in held.values() if isinstance(one, core_v1.Secret)]
 
     async def _config(
         self,

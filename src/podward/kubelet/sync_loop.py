@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from podward.client.informer import Informer
 from podward.client.recorder import EventRecorder, pod_reference
 from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter
+from podward.kubelet.image_credentials import Places
 from podward.kubelet.image_pulls import ImagePuller
 from podward.kubelet.lifecycle_hooks import HookRunner
 from podward.kubelet.node import NodeFacts, NodeReporter
@@ -63,7 +64,9 @@ class Kubelet:
         mounter: Mounter | None,
         aside: Aside,
         allowed_sysctls: Sequence[str] = (),
+        machine_credentials: Callable[[], Places] = dict,
     ) -> None:
+        """`machine_credentials`: for registries, of the machine itself."""
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
@@ -90,7 +93,7 @@ class Kubelet:
             kubelet_started_at=started_at,
         )
         self._backoff = Backoff()
-        self._images = ImagePuller(runtime, clock)
+        self._images = ImagePuller(runtime, clock, machine_credentials)
         self._sources = VolumeSources(client, clock, entropy)
         self._sandboxes = SandboxStarter(client, runtime, recorder, allowed_sysctls=allowed_sysctls)
         self._limits = VolumeLimits(aside)

@@ -186,6 +186,7 @@ class ContainerConfig(msgspec.Struct, frozen=True):
     attempt: int
     """The restart count that this instance carries."""
     image: str
+    """Its name in the Pod."""
     command: Sequence[str] = ()
     """Replaces the image's entrypoint if not empty."""
     args: Sequence[str] = ()
@@ -204,6 +205,8 @@ class ContainerConfig(msgspec.Struct, frozen=True):
     tty: bool = False
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
+    image_ref: str = ""
+    """`ImageStatus.ref` of what it is made from; empty: what `image` names now."""
 
 
 class ContainerStatus(msgspec.Struct, frozen=True):
@@ -231,6 +234,12 @@ class ImageStatus(msgspec.Struct, frozen=True):
     """Whom its containers run as: a name, a number, or empty for root."""
     note: str = ""
     """Not empty if the image is not what its name says, e.g. that it stands for the host's filesystem."""
+    ref: str = ""
+    """What the runtime itself calls it: it means this very image, though a tag may move meanwhile."""
+    size_bytes: int = 0
+    """0: not known."""
+    from_registry: bool = False
+    """There is a registry that may have a newer one of this name: pull policy `Always` asks it."""
 
 
 class Credentials(msgspec.Struct, frozen=True):

@@ -71,8 +71,9 @@ _FAILURES: dict[grpc.StatusCode, type[EngineFailure]] = {
 
 
 class CriClient:
-    def __init__(self, socket_path: str) -> None:
+    def __init__(self, socket_path: str, api: str = "runtime.v1") -> None:
         self.socket_path = socket_path
+        self._api = api
         # Engines check the name that a client calls them by; a socket has none.
         options = (*_OPTIONS, ("grpc.default_authority", "localhost"))
         self._channel = grpc.aio.insecure_channel(f"unix:{socket_path}", options=options)
@@ -96,7 +97,7 @@ class CriClient:
     async def _call(
         self, service: str, method: str, request: Message, answer: type[T], timeout: float
     ) -> T:
-        path = f"/runtime.v1.{service}/{method}"
+        path = f"/{self._api}.{service}/{method}"
         call = self._methods.get(path)
         if call is None:
             call = self._methods[path] = self._channel.unary_unary(

@@ -8,8 +8,6 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Sequence
 
-import msgspec
-
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerEvent,
@@ -22,7 +20,6 @@ from podward.kubelet.runtime.base import (
     Features,
     ImageStatus,
     LogOptions,
-    NotFound,
     PortStream,
     RuntimeFailure,
     RuntimeUnavailable,
@@ -44,9 +41,9 @@ from podward.kubelet.runtime.cri.configs import (
     sandbox_config,
 )
 from podward.kubelet.runtime.cri.features import engine_features
+from podward.kubelet.runtime.cri.images import CriImages
 from podward.kubelet.runtime.cri.observer import Observer
 from podward.kubelet.runtime.cri.statuses import (
-    image_status,
     sandbox_made_from,
 )
 from podward.kubelet.runtime.cri.stop_signals import after_own_signal
@@ -66,6 +63,7 @@ class CriRuntime:
         engine's streaming server is found; the machine's own unless told otherwise."""
         self._client = CriClient(socket_path)
         self._streams = EngineStreams(self._client, network or SystemNetwork())
+        self._images = CriImages(self._client)
         self._instance = instance
         self._clock = clock
         self._name, self._version = "", ""
@@ -160,19 +158,10 @@ class CriRuntime:
     # ---- images
 
     async def image_status(self, image: str) -> ImageStatus | None:
-        request = pb.ImageStatusRequest(image=pb.ImageSpec(image=image))
-        answer = await self._client.images("ImageStatus", request, pb.ImageStatusResponse)
-        return image_status(answer.image, image) if answer.HasField("image") else None
+        return await self._images.status(image)
 
     async def pull_image(self, image: str, credentials: Credentials | None = None) -> ImageStatus:
-        request = pb.PullImageRequest(image=pb.ImageSpec(image=image))
-        if credentials is not None:
-            request.auth.CopyFrom(pb.AuthConfig(**msgspec.structs.asdict(credentials)))
-        await self._client.images("PullImage", request, pb.PullImageResponse, 3600)
-        found = await self.image_status(image)
-        if found is None:
-            raise NotFound(f'image "{image}" was pulled and is not there')
-        return found
+        return await self._images.pull(image, credentials)
 
     # ---- containers
 
@@ -181,7 +170,7 @@ class CriRuntime:
         made_from = sandbox_made_from(sandbox.annotations, sandbox.metadata)
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,
-            config=container_config(config, made_from, "", self._instance),
+            config=container_config(config, made_from, config.image_ref, self._instance),
             sandbox_config=sandbox,
         )
         try:

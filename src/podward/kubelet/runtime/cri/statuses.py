@@ -9,7 +9,6 @@ from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerState,
     ContainerStatus,
-    ImageStatus,
     NamespaceMode,
     SandboxConfig,
     SandboxState,
@@ -81,7 +80,7 @@ def container_status(sandbox_id: str, found: pb.ContainerStatus) -> ContainerSta
         config=ContainerConfig(
             name=found.metadata.name,
             attempt=found.metadata.attempt,
-            image=found.image.user_specified_image or found.image.image,
+            image=found.image.image,
             log_path=found.annotations.get(PATH_ANNOTATION, found.log_path),
             labels=theirs(found.labels),
             annotations=theirs(found.annotations),
@@ -96,11 +95,3 @@ def container_status(sandbox_id: str, found: pb.ContainerStatus) -> ContainerSta
         message=found.message,
         image_id=found.image_ref,
     )
-
-
-def image_status(found: pb.Image, asked: str) -> ImageStatus:
-    """`asked`: its name in the Pod; the engine's own tag for it is shown, if it has one."""
-    user = str(found.uid.value) if found.HasField("uid") else found.username
-    name = found.repo_tags[0] if found.repo_tags else asked
-    ref = found.repo_digests[0] if found.repo_digests else found.id
-    return ImageStatus(name, ref, user=user)

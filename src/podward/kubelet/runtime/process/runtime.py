@@ -251,7 +251,7 @@ class ProcessRuntime:
         found = self.images.get(image)
         if found is not None:
             return ImageStatus(found[0].name, found[0].id)
-        return ImageStatus(normalize(image), f"host:{self._boot_id}", HOST_NOTE)
+        return ImageStatus(normalize(image), f"host:{self._boot_id}", note=HOST_NOTE)
 
     async def pull_image(self, image: str, credentials: Credentials | None = None) -> ImageStatus:
         status = await self.image_status(image)

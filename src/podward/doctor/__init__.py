@@ -1,0 +1,1 @@
+"""What this machine has for running Pods, what it lacks, and what mends it."""
