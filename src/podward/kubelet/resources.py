@@ -41,7 +41,7 @@ def container_resources(
     limits, requests = _amounts(container, "limits"), _amounts(container, "requests")
     limit = _millis(limits)
     # Who names a limit only asks for as much.
-    request = _millis(requests) if "cpu" in requests or "cpu" not in limits else limit
+    request = _millis(requests) if "cpu" in requests else limit
     return Resources(
         cpu_shares=cpu_shares(request),
         cpu_quota=cpu_quota(limit),
