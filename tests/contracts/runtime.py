@@ -26,7 +26,8 @@ Check = Callable[[Make, Path], Awaitable[None]]
 
 async def start(runtime: Runtime, folder: Path, *command: str, attempt: int = 0) -> tuple[str, str]:
     """(sandbox id, container id) of a Pod that runs `command`."""
-    sandbox = await runtime.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
+    config = SandboxConfig("web", "default", "uid-1", log_directory=str(folder))
+    sandbox = await runtime.run_pod_sandbox(config)
     return sandbox, await start_in(runtime, sandbox, folder, *command, attempt=attempt)
 
 

@@ -10,6 +10,8 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -32,6 +34,7 @@ from podward.kubelet.runtime.base import (
     SandboxStatus,
     StartError,
 )
+from podward.kubelet.runtime.cri import logs
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import (
     CriClient,
@@ -52,6 +55,7 @@ from podward.kubelet.runtime.cri.statuses import (
     sandbox_status,
 )
 from podward.kubelet.runtime.linux.children import ended
+from podward.kubelet.runtime.linux.inotify import Inotify
 from podward.machinery.clock import Clock
 
 RELIST_SECONDS = 1.0
@@ -78,6 +82,7 @@ class CriRuntime:
         self._events: asyncio.Queue[ContainerEvent | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
+        self._inotify = Inotify()
 
     @property
     def name(self) -> str:
@@ -99,6 +104,7 @@ class CriRuntime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._inotify.close()
         await self._client.close()
         self._events.put_nowait(None)
 
@@ -377,11 +383,39 @@ class CriRuntime:
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ExecStream:
         raise RuntimeFailure("not yet")
 
-    async def read_log(
+    # ---- logs
+
+    def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None
     ) -> AsyncIterator[bytes]:
-        raise RuntimeFailure("not yet")
-        yield b""
+        exited = None if container_id is None else partial(self._until_exit, container_id)
+        return logs.read_log(Path(log_path), options, self._inotify, exited)
+
+    async def reopen_log(self, container_id: str) -> None:
+        request = pb.ReopenContainerLogRequest(container_id=container_id)
+        await self._client.runtime("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
+
+    async def _until_exit(self, container_id: str) -> None:
+        """Until the engine says that it has ended, or knows it no more: its last line is in the log by then."""
+        delay = 0.001
+        while True:
+            try:
+                if await self._state(container_id) not in (
+                    pb.CONTAINER_CREATED,
+                    pb.CONTAINER_RUNNING,
+                ):
+                    return
+                pid = (await self._info(container_id)).get("pid")
+            except EngineNotFound:
+                return
+            except RuntimeFailure:  # it comes back, and then it knows
+                pid = None
+            if isinstance(pid, int) and pid:
+                await ended(pid)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RELIST_SECONDS)
+            else:
+                await asyncio.sleep(RELIST_SECONDS)
 
 
 CALL_LIMIT_SECONDS = 3600.0
