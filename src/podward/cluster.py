@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +44,7 @@ from podward.client.transports.in_process import InProcessTransport
 from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
+from podward.kubelet.container_logs import LogLimits, LogRotation
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
@@ -84,6 +85,7 @@ class ClusterConfig:
     runtime: str = "process"
     isolation: str = "auto"
     stop_pods: bool = False
+    log_limits: LogLimits = field(default_factory=LogLimits)
     pod_presets: PodPresets = "safe"
 
 
@@ -130,6 +132,7 @@ class Cluster:
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
         aside: Aside = in_the_loop,
         pod_presets: PodPresets = "safe",
+        log_limits: LogLimits | None = None,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written."""
@@ -171,6 +174,7 @@ class Cluster:
             network=network,
             started_at=clock.now(),
         )
+        self._log_rotation = LogRotation(runtime, clock, root / "logs", log_limits or LogLimits())
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
         self.preset_reporter = PresetReporter(
@@ -201,6 +205,8 @@ class Cluster:
         }
         if self._pod_presets != "off":  # else a webhook merges them, and writes their status
             parts["presets"] = self._presets.run()
+        if self.runtime.rotates_logs:
+            parts["logs"] = self._log_rotation.run()
         parts |= {f"recorder-{i}": r.run() for i, r in enumerate(self._recorders)}
         self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
@@ -257,6 +263,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             authenticate=Authenticator.from_credentials(credentials),
             aside=asyncio.to_thread,
             pod_presets=config.pod_presets,
+            log_limits=config.log_limits,
         )
         server = HttpsServer(
             cluster.apiserver,

@@ -12,6 +12,7 @@ from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.container_logs import remove_logs
 from podward.kubelet.environment import ConfigError, environment, expand_all, secret_text
 from podward.kubelet.image_pulls import ImageFailure, ImagePuller
 from podward.kubelet.pod_actions import StartContainer
@@ -20,6 +21,7 @@ from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerStatus,
     CreateContainerError,
+    LogOptions,
     Mount,
     Resources,
     Runtime,
@@ -247,26 +249,36 @@ class ContainerStarter:
         os.close(descriptor)
         return path
 
-    def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
+    async def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
         """What the container left to say, by its policy."""
         annotations = status.config.annotations
         policy = annotations.get("io.kubernetes.container.terminationMessagePolicy")
         path = annotations.get(MESSAGE_FILE, "")
         try:
             text = _tail_bytes(path, _MESSAGE_BYTES) if path else ""
+        except FileNotFoundError:
+            text = ""
         except OSError as error:
             where = status.config.annotations.get(MESSAGE_PATH, path)
             return f"Error on reading termination log {where}: {errno_text(error)}"
         if text or policy != "FallbackToLogsOnError" or not status.exit_code:
             return text
         try:
-            log = _tail_bytes(status.config.log_path, _LOG_BYTES)
-        except OSError:
-            return ""
-        return "".join(log.splitlines(keepends=True)[-_LOG_LINES:])
+            return await self._end_of_log(status.config.log_path)
+        except (RuntimeFailure, OSError) as error:
+            return f"Error reading termination message from logs: {error}"
+
+    async def _end_of_log(self, log_path: str) -> str:
+        tail = b""
+        chunks = self._runtime.read_log(log_path, LogOptions(tail_lines=_LOG_LINES), None)
+        async for chunk in chunks:
+            tail = (tail + chunk)[-_LOG_BYTES:]
+        return tail.decode(errors="replace")
 
     def forget(self, status: ContainerStatus) -> None:
-        """Of an instance that is removed: what it left to say goes too."""
+        """Of an instance that is removed: what it left to say goes too, in its log as well."""
+        if status.config.log_path:
+            remove_logs(Path(status.config.log_path))
         path = status.config.annotations.get(MESSAGE_FILE)
         if path:
             with contextlib.suppress(FileNotFoundError):

@@ -16,7 +16,10 @@ def record(text: str, tag: str = "F", stamp: str = T, stream: str = "stdout") ->
     return f"{stamp} {stream} {tag} {text}\n".encode()
 
 
-def decoded(data: bytes, options: LogOptions = LogOptions(), step: int = 1 << 20) -> bytes:
+ALL = LogOptions()
+
+
+def decoded(data: bytes, options: LogOptions = ALL, step: int = 1 << 20) -> bytes:
     decoder = LogDecoder(options)
     pieces = [decoder.feed(data[at : at + step]) for at in range(0, len(data), step)]
     return b"".join(pieces) + decoder.end_of_file()

@@ -1,7 +1,7 @@
 """CRI's log format: a record a line, `2016-10-06T00:17:09.669794202Z stdout F text`. Pure.
 
-An engine cuts what a container writes into records: `F` ends a line, `P` is a part of one, as is what a container
-left unfinished at its end. A record that is not one (cut off by a crash, written by somebody else) is left out.
+An engine cuts what a container writes into records: `F` ends a line, `P` is a part of one, as is what a
+container left unfinished at its end. What is no record (cut off by a crash, or somebody else's) is left out.
 """
 
 import re

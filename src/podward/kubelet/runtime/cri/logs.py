@@ -122,7 +122,7 @@ class _LogFile:
 
     def _opened(self, path: Path) -> bool:
         try:
-            file = open(path, "rb", buffering=0)
+            file = open(path, "rb", buffering=0)  # noqa: SIM115 -- held until the next one
         except OSError:
             return False
         self.close()

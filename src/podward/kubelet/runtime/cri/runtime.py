@@ -92,6 +92,10 @@ class CriRuntime:
     def version(self) -> str:
         return self._version
 
+    @property
+    def rotates_logs(self) -> bool:
+        return True
+
     # ---- life
 
     async def start(self) -> None:
