@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.engine.images import Image, busybox, nginx, pause
+from tests.engine.images import Image, busybox, host, nginx, pause
 
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _CONFIG = """version = 2
@@ -105,7 +105,7 @@ class Containerd:
             self._ctr("images", "import", "--no-unpack", "-", input=image.archive())
 
     def load_usual(self) -> "Containerd":
-        self.load(pause(), busybox(), nginx())
+        self.load(pause(), busybox(), nginx(), host())
         return self
 
     def remove_image(self, name: str) -> None:

@@ -63,14 +63,13 @@ class LogDecoder:
             text = record if self._inside else b""
         else:
             head = _HEAD.match(record)
-            time = None if head is None else _time(head)
-            if head is None or time is None:
+            if head is None or _seconds(head[1], head[3]) is None:
                 self._inside = None if ended else False
                 return b""
             text = record[head.end() :]
             self._ends_line = not is_part(head)
             if self._at_start:
-                self._wanted = self._since is None or time >= self._since
+                self._wanted = self._since is None or _time(head) >= self._since
                 if self._stamped:
                     text = _stamp(head) + text
             self._at_start = self._ends_line
@@ -112,7 +111,7 @@ def tail_start(read_at: Callable[[int, int], bytes], size: int, count: int) -> i
             if position + start == size:
                 continue  # nothing follows the last newline
             head = _HEAD.match(data, start, start + _HEAD_BYTES)
-            if head is not None and _time(head) is not None:
+            if head is not None and _seconds(head[1], head[3]) is not None:
                 ends_line = finished and not is_part(head)
                 if ends_line or lines == 0:
                     if lines == count:
@@ -131,16 +130,14 @@ def is_part(head: "re.Match[bytes]") -> bool:
     return head[4].split(b":", 1)[0] == b"P"
 
 
-def _time(head: "re.Match[bytes]") -> int | None:
-    """In nanoseconds since 1970; None for a 31st of February."""
-    seconds = _seconds(head[1], head[3])
-    if seconds is None:
-        return None
-    return seconds * 1_000_000_000 + int((head[2] or b"").ljust(9, b"0"))
+def _time(head: "re.Match[bytes]") -> int:
+    """In nanoseconds since 1970."""
+    return (_seconds(head[1], head[3]) or 0) * 1_000_000_000 + int((head[2] or b"").ljust(9, b"0"))
 
 
 @lru_cache(maxsize=64)
 def _seconds(second: bytes, zone: bytes) -> int | None:
+    """Since 1970; None for a 31st of February."""
     try:
         moment = datetime.fromisoformat((second + zone).decode())
     except ValueError:
