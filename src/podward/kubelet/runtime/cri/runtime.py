@@ -48,6 +48,7 @@ from podward.kubelet.runtime.cri.configs import (
     container_config,
     sandbox_config,
 )
+from podward.kubelet.runtime.cri.exits import until_exit
 from podward.kubelet.runtime.cri.statuses import (
     container_status,
     image_status,
@@ -392,34 +393,12 @@ class CriRuntime:
     def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None
     ) -> AsyncIterator[bytes]:
-        exited = None if container_id is None else partial(self._until_exit, container_id)
+        exited = None if container_id is None else partial(until_exit, self._client, container_id)
         return logs.read_log(Path(log_path), options, self._inotify, exited)
 
     async def reopen_log(self, container_id: str) -> None:
         request = pb.ReopenContainerLogRequest(container_id=container_id)
         await self._client.runtime("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
-
-    async def _until_exit(self, container_id: str) -> None:
-        """Until the engine says that it has ended, or knows it no more: its last line is in the log by then."""
-        delay = 0.001
-        while True:
-            try:
-                if await self._state(container_id) not in (
-                    pb.CONTAINER_CREATED,
-                    pb.CONTAINER_RUNNING,
-                ):
-                    return
-                pid = (await self._info(container_id)).get("pid")
-            except EngineNotFound:
-                return
-            except RuntimeFailure:  # it comes back, and then it knows
-                pid = None
-            if isinstance(pid, int) and pid:
-                await ended(pid)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, RELIST_SECONDS)
-            else:
-                await asyncio.sleep(RELIST_SECONDS)
 
 
 CALL_LIMIT_SECONDS = 3600.0
