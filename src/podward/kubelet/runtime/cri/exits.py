@@ -37,9 +37,20 @@ async def until_exit(client: CriClient, container_id: str) -> None:
                 return
             with contextlib.suppress(msgspec.DecodeError):
                 pid = msgspec.json.decode(found.info.get("info", "{}"), type=_Info).pid
-        if pid > 0:
-            with contextlib.suppress(TimeoutError, OSError):
-                async with asyncio.timeout(_ASK_AGAIN_SECONDS):
-                    await ended(pid)
+        if pid > 0 and not await _has_ended(pid):
+            delay = _FIRST_SECONDS
+            continue
         await asyncio.sleep(delay)
         delay = min(2 * delay, _LAST_SECONDS)
+
+
+async def _has_ended(pid: int) -> bool:
+    """Waits for it; False if it lives on for long. Nobody knows of one that cannot be watched."""
+    try:
+        async with asyncio.timeout(_ASK_AGAIN_SECONDS):
+            await ended(pid)
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
