@@ -72,6 +72,7 @@ class CriRuntime:
         self._client = CriClient(socket_path)
         self._instance = instance
         self._clock = clock
+        self._inotify = Inotify()
         self._name, self._version = "", ""
         self._sandbox_configs: dict[str, pb.PodSandboxConfig] = {}
         self._ended: dict[str, ContainerStatus] = {}
@@ -83,7 +84,6 @@ class CriRuntime:
         self._events: asyncio.Queue[ContainerEvent | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
-        self._inotify = Inotify()
 
     @property
     def name(self) -> str:
@@ -109,9 +109,9 @@ class CriRuntime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._inotify.close()
         await self._client.close()
         self._events.put_nowait(None)
+        self._inotify.close()
 
     async def events(self) -> AsyncIterator[ContainerEvent]:
         while (event := await self._events.get()) is not None:
