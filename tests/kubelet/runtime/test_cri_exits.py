@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
 import uvloop
 
+from podward.kubelet.runtime.cri import exits
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import CriClient, EngineNotFound, EngineUnavailable
 from podward.kubelet.runtime.cri.exits import until_exit
@@ -55,6 +57,20 @@ def test_without_a_process_to_see_it_asks_ever_more_seldom() -> None:
         asked = waited(Engine(*[RUNNING] * 20, EXITED, info=info))
         assert asked[1] - asked[0] < 0.01
         assert asked[-1] - asked[-2] == 1
+
+
+def test_a_process_that_lives_long_is_asked_about_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop_time_of_death = 25.0
+
+    async def ended(pid: int) -> None:
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(loop_time_of_death - now, 0))
+
+    monkeypatch.setattr(exits, "ended", ended)
+    asked = waited(Engine(*[RUNNING] * 3, EXITED, info='{"pid": 7}'))
+    assert [round(at, 1) for at in asked] == [0, 10, 20, 25]
 
 
 def test_the_end_of_its_process_is_noticed_at_once() -> None:

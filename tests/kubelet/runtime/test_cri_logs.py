@@ -56,6 +56,11 @@ class Follower:
             self.seen += chunk
             self._more.set()
 
+    async def waits(self) -> None:
+        """It has seen all that there is to see."""
+        for _ in range(200):
+            await asyncio.sleep(0)
+
     async def until(self, lines: str) -> None:
         wanted = "".join(f"{line}\n" for line in lines.split()).encode()
         async with asyncio.timeout(5):
@@ -81,6 +86,7 @@ async def growth_is_followed(engine: Engine, inotify: Inotify) -> None:
     engine.write("one")
     follower = follow(engine, inotify)
     await follower.until("one")
+    await follower.waits()
     engine.write("two")
     await follower.until("one two")
     engine.file.write(record("three")[:-3])  # a record that is not finished, and never will be
@@ -100,7 +106,8 @@ async def a_rotation_is_followed(engine: Engine, inotify: Inotify) -> None:
     old = engine.file
     engine.reopen()
     engine.write("four")
-    old.write(record("three"))  # what it had in hand
+    await follower.waits()
+    old.write(record("three"))  # what the engine had in hand
     await follower.until("one two three four")
     engine.write("five")
     await follower.until("one two three four five")

@@ -112,13 +112,24 @@ def test_a_gigantic_record_is_given_out_as_it_comes() -> None:
 def test_gigantic_rubbish_is_left_out() -> None:
     decoder = LogDecoder(LogOptions())
     assert decoder.feed(b"x" * 1_000_000) == b""
-    assert decoder.feed(b"more" + b"\n" + record("one")) == b"one\n"
+    assert decoder.feed(record("looks like one, and belongs to it") + record("one")) == b"one\n"
 
 
 def test_a_line_goes_on_in_the_next_file() -> None:
     decoder = LogDecoder(LogOptions(timestamps=True))
     shown = decoder.feed(record("a", "P")) + decoder.end_of_file() + decoder.feed(record("b"))
     assert shown == f"{T} ab\n".encode()
+
+
+def test_a_head_that_lies_in_two_blocks_is_read_from_the_end() -> None:
+    for length in range(65_400, 65_600):
+        last = record("z" * length)
+        data = record("first") + last
+
+        def read_at(at: int, size: int, data: bytes = data) -> bytes:
+            return data[at : at + size]
+
+        assert tail_start(read_at, len(data), 1) == len(data) - len(last)
 
 
 RECORD = st.one_of(
