@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +45,7 @@ from podward.client.transports.in_process import InProcessTransport
 from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
+from podward.kubelet.container_logs import LogLimits, LogRotation
 from podward.kubelet.image_credentials import MachineCredentials, Places
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.pod_admission import unknown_sysctl
@@ -90,6 +91,7 @@ class ClusterConfig:
     runtime: str = "process"
     isolation: str = "auto"
     stop_pods: bool = False
+    log_limits: LogLimits = field(default_factory=LogLimits)
     pod_presets: PodPresets = "safe"
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     """Which Pods may set beside the safe ones; `kernel.msg*` is all that begin so."""
@@ -143,6 +145,7 @@ class Cluster:
         mounter: Mounter | None = None,
         look_aside: LookAside = look_in_the_loop,
         machine_credentials: Callable[[], Places] = dict,
+        log_limits: LogLimits | None = None,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written; `mounter`: for volumes, where it may be done; `look_aside`: where
@@ -189,6 +192,7 @@ class Cluster:
             aside=look_aside,
             machine_credentials=machine_credentials,
         )
+        self._log_rotation = LogRotation(runtime, clock, root / "logs", log_limits or LogLimits())
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
         self.preset_reporter = PresetReporter(
@@ -219,6 +223,8 @@ class Cluster:
         }
         if self._pod_presets != "off":  # else a webhook merges them, and writes their status
             parts["presets"] = self._presets.run()
+        if self.runtime.rotates_logs:
+            parts["logs"] = self._log_rotation.run()
         parts |= {f"recorder-{i}": r.run() for i, r in enumerate(self._recorders)}
         self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
@@ -283,6 +289,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             mounter=Mounter.of_this_machine(config.data_dir),
             look_aside=asyncio.to_thread,
             machine_credentials=MachineCredentials(clock, home=_home()).places,
+            log_limits=config.log_limits,
         )
         server = HttpsServer(
             cluster.apiserver,

@@ -14,6 +14,7 @@ from tests.e2e.support import (
     kubectl_current,
 )
 from tests.engine.containerd import Containerd
+from tests.engine.containerd import missing as engine_missing
 
 KUBECTLS = {"kubectl-1.20": kubectl_1_20, "kubectl-on-path": kubectl_current}
 
@@ -59,22 +60,33 @@ def podward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podward]:
     server.tear_down()
 
 
+SERVERS = {"processes": "podward", "containers": "engine_podward"}
+"""What runs a Pod -> the fixture of the server that has it run."""
+
+
 @pytest.fixture(scope="session", autouse=True)
-def golden_background(request: pytest.FixtureRequest) -> Watched | None:
-    """The golden manifests, begun before everything else if a test asks for them."""
-    if not any("golden_run" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        return None
-    watched = Watched(request.getfixturevalue("podward"))
-    watched.begin()
-    return watched
+def golden_background(request: pytest.FixtureRequest) -> dict[str, Watched]:
+    """The golden manifests, begun before everything else on the servers that a test asks for."""
+    asked: set[str] = {
+        str(item.callspec.params["golden_run"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "golden_run" in item.fixturenames
+    }
+    if engine_missing():
+        asked.discard("containers")  # who asks for them is told so
+    begun = {kind: Watched(request.getfixturevalue(SERVERS[kind])) for kind in sorted(asked)}
+    for watched in begun.values():
+        watched.begin()
+    return begun
 
 
-@pytest.fixture(scope="session")
-def golden_run(golden_background: Watched | None) -> Watched:
+@pytest.fixture(scope="session", params=SERVERS)
+def golden_run(request: pytest.FixtureRequest, golden_background: dict[str, Watched]) -> Watched:
     """When it has been watched long enough."""
-    assert golden_background is not None
-    golden_background.wait()
-    return golden_background
+    request.getfixturevalue(SERVERS[request.param])
+    watched = golden_background[request.param]
+    watched.wait()
+    return watched
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +97,7 @@ def engine_podward(
     folder = tmp_path_factory.mktemp("engine-podward")
     server = Podward(folder / "data", "--runtime", f"cri://{containerd.socket}").start()
     yield server
-    server.tear_down()
+    server.stop()  # its containers go with their engine
 
 
 @pytest.fixture

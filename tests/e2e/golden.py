@@ -1,20 +1,39 @@
-"""All golden manifests at once on a server of the tests, watched from the outside."""
+"""All golden manifests and most examples at once on a server of the tests, watched from the outside."""
 
 import json
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 from lightkube.models import core_v1
-from tests.e2e.support import Podward
+from tests.e2e.support import ROOT, Podward
 from tests.golden.comparison import DELETED_AT
-from tests.golden.records import TRACES
+from tests.golden.records import TRACES, Event, Timed, fold, step_of
 
+from podward.apiserver.printers.pod import summarize
+from podward.cli import manifests
 from podward.cli.http_client import HttpClient
 
 SECONDS = 110.0
 NAMES = sorted(path.stem for path in TRACES.glob("*.yaml"))
+EXAMPLES = (
+    "01-liveness",
+    "03-startup",
+    "04-readiness",
+    "05-init",
+    "06-sidecar",
+    "07-graceful-shutdown",
+    "08-crash-loop",
+    "10-health-preset",
+)
+"""Of those that are not golden, what takes its time and needs nobody."""
+MANIFESTS = {name: [TRACES / f"{name}.yaml"] for name in NAMES} | {
+    name: sorted((ROOT / "examples" / name).glob("p*.yaml"), reverse=True) for name in EXAMPLES
+}
+"""A preset comes before its Pod."""
+DELETIONS = {**DELETED_AT, "07-graceful-shutdown": 15.0}
 
 
 @dataclass
@@ -23,17 +42,56 @@ class Watched:
     began: float = field(default_factory=time.time)
     changes: dict[str, list[tuple[float, core_v1.Pod]]] = field(default_factory=dict)
     """Namespace -> what its Pod was when (time.time())."""
+    gone: dict[str, float] = field(default_factory=dict)
+    """Namespace -> when its Pod was no more."""
 
     def begin(self) -> None:
         threading.Thread(target=self._follow, daemon=True).start()
-        for name in NAMES:
-            space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"rec-{name}"}}
-            self.podward.cli("apply", "-f", "-", input=json.dumps(space))
-            self.podward.cli("apply", "-n", f"rec-{name}", "-f", str(TRACES / f"{name}.yaml"))
-            if name in DELETED_AT:
-                delete = ("delete", "pod", "p", "-n", f"rec-{name}", "--wait=false")
-                threading.Timer(DELETED_AT[name], self.podward.cli, delete).start()
+        documents = []
+        for name, paths in MANIFESTS.items():
+            meta = {"name": f"rec-{name}"}
+            documents.append({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+            for document in manifests.read(list(map(str, paths))):
+                document["metadata"]["namespace"] = meta["name"]
+                documents.append(document)
+        self.podward.cli("apply", "-f", "-", input="\n---\n".join(map(json.dumps, documents)))
         self.began = time.time()
+
+    def events(self, name: str) -> list[Event]:
+        """Of the Pod of one manifest; seconds since its creation."""
+        listed = json.loads(self.podward.cli("get", "events", "-n", f"rec-{name}", "-o", "json"))
+        found = []
+        for one in listed["items"]:
+            first = one.get("firstTimestamp") or one["eventTime"]
+            seconds = datetime.fromisoformat(first).timestamp() - self.origin(name)
+            found.append(Event(seconds, one["type"], one["reason"], one["message"]))
+        return found
+
+    def steps(self, name: str) -> list[Timed]:
+        origin = self.origin(name)
+        return fold([Timed(at - origin, step_of(pod)) for at, pod in self.changes[f"rec-{name}"]])
+
+    def rows(self, name: str) -> list[list[str]]:
+        """READY, STATUS and RESTARTS as they were, one after another."""
+        rows = []
+        for at, pod in self.changes[f"rec-{name}"]:
+            summary = summarize(pod, datetime.fromtimestamp(at, UTC))
+            ready = f"{summary.ready}/{summary.total}"
+            rows.append([ready, summary.reason, summary.restarts.split()[0]])
+        return rows
+
+    def leaving_took(self, name: str) -> float:
+        """Seconds from its deletion to its end."""
+        namespace = f"rec-{name}"
+        leaving = (at for at, pod in self.changes[namespace] if _is_leaving(pod))
+        return self.gone[namespace] - next(leaving)
+
+    def origin(self, name: str) -> float:
+        """When its Pod was created."""
+        created = self.changes[f"rec-{name}"][0][1].metadata
+        assert created is not None
+        assert created.creationTimestamp is not None
+        return created.creationTimestamp.timestamp()
 
     def wait(self) -> None:
         time.sleep(max(self.began + SECONDS - time.time(), 0))
@@ -44,5 +102,21 @@ class Watched:
             event = json.loads(line)
             pod = msgspec.convert(event["object"], core_v1.Pod, strict=False)
             namespace = (pod.metadata and pod.metadata.namespace) or ""
-            if event["type"] != "DELETED" and namespace.startswith("rec-"):
+            if event["type"] == "DELETED":
+                self.gone[namespace] = time.time()
+            elif namespace.startswith("rec-"):
+                if namespace not in self.changes:
+                    self._delete_later(pod)
                 self.changes.setdefault(namespace, []).append((time.time(), pod))
+
+    def _delete_later(self, pod: core_v1.Pod) -> None:
+        assert pod.metadata is not None
+        namespace, name = pod.metadata.namespace or "", pod.metadata.name or ""
+        seconds = DELETIONS.get(namespace.removeprefix("rec-"))
+        if seconds is not None:
+            delete = ("delete", "pod", name, "-n", namespace, "--wait=false")
+            threading.Timer(seconds, self.podward.cli, delete).start()
+
+
+def _is_leaving(pod: core_v1.Pod) -> bool:
+    return pod.metadata is not None and pod.metadata.deletionTimestamp is not None

@@ -1,13 +1,17 @@
-"""Every example does what its README says."""
+"""Every example does what its README says, as processes of this machine and in containers of an engine."""
 
+import json
 import re
 import subprocess
-import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.conftest import SERVERS
+from tests.e2e.golden import Watched
 from tests.e2e.support import ROOT, Podward, eventually, run
+from tests.golden.records import first_start
 
 EXPECTED = {
     "03-startup": ["1/1", "Running", "0"],
@@ -16,8 +20,26 @@ EXPECTED = {
     "06-sidecar": ["0/2", "Completed", "0"],
     "07-graceful-shutdown": ["1/1", "Running", "0"],
     "08-crash-loop": ["0/1", "CrashLoopBackOff", "1"],
+    "10-health-preset": ["1/1", "Running", "1"],
 }
 """Example -> READY, STATUS and RESTARTS that its Pod comes to."""
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Podward:
+    """Each of them in its turn."""
+    found: Podward = request.getfixturevalue(SERVERS[request.param])
+    return found
+
+
+@pytest.fixture
+def space(request: pytest.FixtureRequest, server: Podward) -> Iterator[str]:
+    """A namespace of the server."""
+    name = "t-" + str(abs(hash(request.node.nodeid)))[:12]
+    manifest = f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"
+    server.cli("apply", "-f", "-", input=manifest)
+    yield name
+    server.cli("delete", "namespace", name, "--wait=false", check=False)
 
 
 def test_every_example_is_run_here() -> None:
@@ -26,26 +48,14 @@ def test_every_example_is_run_here() -> None:
         assert not folder.is_dir() or folder.name in text
 
 
-def test_small_examples_come_to_what_they_say(podward: Podward, namespace: str) -> None:
-    for name in EXPECTED:
-        podward.cli("apply", "-n", namespace, "-f", str(ROOT / "examples" / name / "pod.yaml"))
-    left = dict(EXPECTED)
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_small_example_comes_to_what_it_says(name: str, golden_run: Watched) -> None:
+    assert EXPECTED[name] in golden_run.rows(name)
 
-    def all_seen() -> bool:
-        lines = podward.cli("get", "pods", "-n", namespace, "--no-headers").splitlines()
-        rows = {line.split()[0]: line.split()[1:4] for line in lines}
-        for name, wanted in list(left.items()):
-            manifest = (ROOT / "examples" / name / "pod.yaml").read_text()
-            pod = re.search(r"metadata: \{name: (\S+)\}", manifest)
-            assert pod is not None
-            if rows.get(pod[1]) == wanted:
-                del left[name]
-        return not left
 
-    eventually(all_seen, timeout=60, what=f"every example at {left}")
-    began = time.monotonic()
-    podward.cli("delete", "pod", "polite", "-n", namespace)
-    assert 4 < time.monotonic() - began < 11
+def test_told_to_end_a_pod_finishes_what_it_has_begun(golden_run: Watched) -> None:
+    """examples/07-graceful-shutdown: two seconds of a hook, three of its own."""
+    assert 4 < golden_run.leaving_took("07-graceful-shutdown") < 11
 
 
 def test_the_notes_pod_falls_ill_and_heals(notes_run: "subprocess.Popen[str]") -> None:
@@ -63,14 +73,32 @@ def test_the_notes_pod_falls_ill_and_heals(notes_run: "subprocess.Popen[str]") -
     assert 29.5 <= restarted - killing <= 34
 
 
+@pytest.mark.parametrize("golden_run", ["containers"], indirect=True)
+def test_the_notes_pod_falls_ill_and_heals_in_a_real_container(golden_run: Watched) -> None:
+    """examples/01-liveness."""
+    events = golden_run.events("01-liveness")
+    unhealthy = [one for one in events if one.reason == "Unhealthy"]
+    assert unhealthy[0].message.startswith("Liveness probe failed: cat: can't open '/tmp/healthy'")
+    began = first_start(events)
+    killing = next(one.first for one in events if "will be restarted" in one.message)
+    restarted = next(
+        step.at
+        for step in golden_run.steps("01-liveness")
+        if ("liveness", "running", 1) in [one[:3] for one in step.step.containers]
+    )
+    assert 38 <= killing - began <= 47
+    # The shell ignores SIGTERM: the whole grace of 30 s passes.
+    assert 29 <= restarted - killing <= 34
+
+
 @pytest.fixture
-def web(podward: Podward) -> Podward:
-    podward.cli("apply", "-f", str(ROOT / "examples/02-web-service/pod.yaml"))
-    return podward
+def web(server: Podward) -> Podward:
+    server.cli("apply", "-f", str(ROOT / "examples/02-web-service/pod.yaml"))
+    return server
 
 
-def row(podward: Podward) -> list[str]:
-    return podward.cli("get", "pod", "web", "--no-headers").split()
+def row(server: Podward) -> list[str]:
+    return server.cli("get", "pod", "web", "--no-headers").split()
 
 
 def test_the_web_service_is_ready_when_it_answers_and_restarted_when_it_does_not(
@@ -78,7 +106,9 @@ def test_the_web_service_is_ready_when_it_answers_and_restarted_when_it_does_not
 ) -> None:
     """examples/02-web-service."""
     eventually(lambda: row(web)[1:4] == ["1/1", "Running", "0"], what="ready")
-    with urllib.request.urlopen("http://127.0.0.1:18080/") as answer:
+    status = json.loads(web.cli("get", "pod", "web", "-o", "json"))["status"]
+    address = "127.0.0.1" if status["podIP"] == status["hostIP"] else status["podIP"]
+    with urllib.request.urlopen(f"http://{address}:18080/") as answer:
         assert answer.read() == b"served by Podward\n"
     web.cli("exec", "web", "--", "mv", "/site/index.html", "/site/away.html")
     eventually(lambda: row(web)[1:4] == ["0/1", "Running", "0"], what="not ready, alive")
@@ -93,62 +123,50 @@ def test_the_web_service_is_ready_when_it_answers_and_restarted_when_it_does_not
     web.cli("delete", "pod", "web")
 
 
-def applied(podward: Podward, namespace: str, example: str, *files: str) -> str:
+def applied(server: Podward, space: str, example: str, *files: str) -> str:
     """What `podward apply` says; the namespace is the test's unless the manifest names one."""
     names = [str(ROOT / "examples" / example / file) for file in files]
-    return "".join(podward.cli("apply", "-n", namespace, "-f", name) for name in names)
+    return "".join(server.cli("apply", "-n", space, "-f", name) for name in names)
 
 
-def log_of(podward: Podward, namespace: str, pod: str) -> str:
-    return podward.cli("logs", pod, "-n", namespace, check=False)
+def log_of(server: Podward, space: str, pod: str) -> str:
+    return server.cli("logs", pod, "-n", space, check=False)
 
 
-def test_the_notes_preset_reaches_its_pod(podward: Podward, namespace: str) -> None:
+def test_the_notes_preset_reaches_its_pod(server: Podward, space: str) -> None:
     """examples/09-pod-preset."""
-    applied(podward, namespace, "09-pod-preset", "preset.yaml", "pod.yaml")
+    applied(server, space, "09-pod-preset", "preset.yaml", "pod.yaml")
     eventually(
-        lambda: log_of(podward, namespace, "website") == "database on port 6379\n",
+        lambda: log_of(server, space, "website") == "database on port 6379\n",
         what="the variable and the volume in the container",
     )
 
 
-def test_a_health_preset_restarts_what_nobody_watched(podward: Podward, namespace: str) -> None:
-    """examples/10-health-preset."""
-    applied(podward, namespace, "10-health-preset", "preset.yaml", "pod.yaml")
-
-    def shop() -> list[str]:
-        return podward.cli("get", "pod", "shop", "-n", namespace, "--no-headers").split()
-
-    eventually(lambda: shop()[1:4] == ["1/1", "Running", "1"], timeout=40, what="restarted")
-
-
-def test_a_cluster_preset_reaches_production(podward: Podward) -> None:
+def test_a_cluster_preset_reaches_production(server: Podward) -> None:
     """examples/11-cluster-preset."""
     try:
-        applied(podward, "default", "11-cluster-preset", "preset.yaml", "pod.yaml")
+        applied(server, "default", "11-cluster-preset", "preset.yaml", "pod.yaml")
         eventually(
             lambda: (
-                podward.cli("get", "pod", "payments", "-n", "checkout", "--no-headers").split()[1:3]
+                server.cli("get", "pod", "payments", "-n", "checkout", "--no-headers").split()[1:3]
                 == ["2/2", "Running"]
             ),
             what="the sidecar beside the container",
         )
-        log = podward.cli("logs", "payments", "-n", "checkout", "-c", "payments")
+        log = server.cli("logs", "payments", "-n", "checkout", "-c", "payments")
         assert log == "stage production\n"
     finally:
-        podward.cli("delete", "clusterpodpreset", "production")
-        podward.cli("delete", "namespace", "checkout")
+        server.cli("delete", "clusterpodpreset", "production")
+        server.cli("delete", "namespace", "checkout")
 
 
-def test_a_conflict_is_said_and_settled_as_each_preset_wants(
-    podward: Podward, namespace: str
-) -> None:
+def test_a_conflict_is_said_and_settled_as_each_preset_wants(server: Podward, space: str) -> None:
     """examples/12-preset-conflict."""
-    said = applied(podward, namespace, "12-preset-conflict", "presets.yaml", "pods.yaml")
+    said = applied(server, space, "12-preset-conflict", "presets.yaml", "pods.yaml")
     assert said.count("Warning: PodPreset: ") == 2
-    eventually(lambda: log_of(podward, namespace, "chatty") == "debug plain\n", what="no preset")
-    eventually(lambda: log_of(podward, namespace, "modern") == "debug json\n", what="its format")
+    eventually(lambda: log_of(server, space, "chatty") == "debug plain\n", what="no preset")
+    eventually(lambda: log_of(server, space, "modern") == "debug json\n", what="its format")
     eventually(
-        lambda: podward.cli("get", "events", "-n", namespace).count("PresetConflict") == 2,
+        lambda: server.cli("get", "events", "-n", space).count("PresetConflict") == 2,
         what="an event on each preset",
     )

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.engine.images import Image, busybox, nginx, pause
+from tests.engine.images import Image, busybox, host, nginx, pause
 from tests.engine.registry import Registry
 
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
@@ -125,7 +125,7 @@ class Containerd:
         return self._mirror
 
     def load_usual(self) -> "Containerd":
-        self.load(pause(), busybox(), nginx())
+        self.load(pause(), busybox(), nginx(), host())
         return self
 
     def remove_image(self, name: str) -> None:

@@ -3,6 +3,7 @@
 podward.test/pause:1              what sandboxes run
 docker.io/library/busybox:latest  busybox-static with all its applets, under the names of BUSYBOX_NAMES
 docker.io/library/nginx:latest    Debian's nginx, with the libraries that it loads
+docker.io/library/host:latest     what stands for this machine on an engine: its Python, to serve files
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -146,6 +148,34 @@ def nginx() -> Image:
         folders=("tmp", "proc", "sys", "dev", "etc", "root", "run", "var/log/nginx", "var/lib/nginx"),
         command=["nginx", "-g", "daemon off;"], stop_signal="SIGQUIT",
     )  # fmt: skip
+
+
+_SERVES = """
+import sys
+sys.modules["ssl"] = None
+import argparse, contextlib, http.server, runpy
+with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler): pass
+print(*{m.__file__ for m in sys.modules.values() if getattr(m, "__file__", None)}, sep="\\n")
+"""
+
+
+def host() -> Image:
+    """busybox, and of this machine's Python what its web server loads, where it is here."""
+    files, links = busybox_files()
+    own = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+    python = next(path for path in (Path("/usr/bin/python3"), own) if path.exists()).resolve()
+    command = [str(python), "-I", "-c", _SERVES]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    modules = [path for path in map(Path, listed.split()) if path.is_absolute()]
+    for path in (python, *modules):
+        files[str(path).lstrip("/")] = path
+        if path == python or path.suffix == ".so":
+            files |= {str(library).lstrip("/"): library.resolve() for library in _libraries(path)}
+    files["etc/nsswitch.conf"] = (
+        b"hosts: files\n"  # the tests' network has no name server to wait for
+    )
+    links["usr/local/bin/python3"] = str(python)
+    return Image(["docker.io/library/host:latest"], files, links)
 
 
 def _libraries(binary: Path) -> list[Path]:

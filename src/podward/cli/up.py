@@ -13,6 +13,7 @@ from podward.cli.errors import CliError
 from podward.cli.kubeconfig import default_data_dir
 from podward.cli.options import preset_options
 from podward.machinery.host import ignore_signals_alone
+from podward.machinery.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from podward.cluster import PodPresets
@@ -23,6 +24,17 @@ def parse_address(text: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or int(port) > 65535:
         raise CliError(f"cannot listen on {text}: write HOST:PORT, e.g. 127.0.0.1:6443")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _size(text: str) -> int:
+    """In bytes, from a quantity."""
+    try:
+        size = int(parse_quantity(text))
+    except ValueError:
+        size = 0
+    if size <= 0:
+        raise CliError(f"--container-log-max-size: {text} is no size: write e.g. 10Mi")
+    return size
 
 
 @click.command()
@@ -45,6 +57,20 @@ def parse_address(text: str) -> tuple[str, int]:
     metavar="NAMES",
     help="Which Pods may set beside the safe ones: kernel.msg*,net.core.somaxconn",
 )
+@click.option(
+    "--container-log-max-size",
+    default="10Mi",
+    show_default=True,
+    metavar="QUANTITY",
+    help="An engine's log of a container is rotated when it is larger.",
+)
+@click.option(
+    "--container-log-max-files",
+    type=click.IntRange(min=2),
+    default=5,
+    show_default=True,
+    help="Files that are kept of it, the current one included.",
+)
 @preset_options
 @click.option("--stop-pods", is_flag=True, help="End the Pods when stopping; else they run on.")
 def command(
@@ -54,11 +80,14 @@ def command(
     runtime: str,
     isolation: str,
     allowed_unsafe_sysctls: str,
+    container_log_max_size: str,
+    container_log_max_files: int,
     stop_pods: bool,
     pod_presets: "PodPresets",
 ) -> None:
     """Run the API server, the scheduler and the node on this machine."""
     from podward.cluster import ClusterConfig, ClusterError
+    from podward.kubelet.container_logs import LogLimits
 
     host, port = parse_address(listen)
     config = ClusterConfig(
@@ -69,6 +98,7 @@ def command(
         runtime=runtime,
         isolation=isolation,
         stop_pods=stop_pods,
+        log_limits=LogLimits(_size(container_log_max_size), container_log_max_files),
         pod_presets=pod_presets,
         allowed_unsafe_sysctls=tuple(filter(None, allowed_unsafe_sysctls.split(","))),
     )

@@ -20,6 +20,7 @@ from podward.kubelet.container_config import (
     MESSAGE_POLICY,
     container_config,
 )
+from podward.kubelet.container_logs import remove_logs
 from podward.kubelet.environment import ConfigError, environment, secret_text
 from podward.kubelet.hosts_file import HOSTS_PATH, hosts_file, mounts_own
 from podward.kubelet.image_credentials import not_retrieved, pull_secret_names
@@ -31,6 +32,7 @@ from podward.kubelet.runtime.base import (
     ContainerStatus,
     CreateContainerError,
     ImageStatus,
+    LogOptions,
     Mount,
     Runtime,
     RuntimeFailure,
@@ -338,26 +340,36 @@ class ContainerStarter:
         os.close(descriptor)
         return path
 
-    def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
+    async def termination_message(self, pod: core_v1.Pod, status: ContainerStatus) -> str:
         """What the container left to say, by its policy."""
         annotations = status.config.annotations
         policy = annotations.get(MESSAGE_POLICY)
         path = annotations.get(MESSAGE_FILE, "")
         try:
             text = _tail_bytes(path, _MESSAGE_BYTES) if path else ""
+        except FileNotFoundError:
+            text = ""
         except OSError as error:
             where = status.config.annotations.get(MESSAGE_PATH, path)
             return f"Error on reading termination log {where}: {errno_text(error)}"
         if text or policy != "FallbackToLogsOnError" or not status.exit_code:
             return text
         try:
-            log = _tail_bytes(status.config.log_path, _LOG_BYTES)
-        except OSError:
-            return ""
-        return "".join(log.splitlines(keepends=True)[-_LOG_LINES:])
+            return await self._end_of_log(status.config.log_path)
+        except (RuntimeFailure, OSError) as error:
+            return f"Error reading termination message from logs: {error}"
+
+    async def _end_of_log(self, log_path: str) -> str:
+        tail = b""
+        chunks = self._runtime.read_log(log_path, LogOptions(tail_lines=_LOG_LINES), None)
+        async for chunk in chunks:
+            tail = (tail + chunk)[-_LOG_BYTES:]
+        return tail.decode(errors="replace")
 
     def forget(self, status: ContainerStatus) -> None:
-        """Of an instance that is removed: what it left to say goes too."""
+        """Of an instance that is removed: what it left to say goes too, in its log as well."""
+        if status.config.log_path:
+            remove_logs(Path(status.config.log_path))
         path = status.config.annotations.get(MESSAGE_FILE)
         if path:
             with contextlib.suppress(FileNotFoundError):

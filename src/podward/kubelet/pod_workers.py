@@ -349,15 +349,16 @@ class PodWorker:
         except RuntimeFailure as error:
             self._event("Warning", "FailedSync", f"error determining status: {error}")
             raise
-        return PodObservation(tuple(sandboxes), tuple(map(self._with_message, containers)))
+        told = [await self._with_message(one) for one in containers]
+        return PodObservation(tuple(sandboxes), tuple(told))
 
-    def _with_message(self, status: ContainerStatus) -> ContainerStatus:
+    async def _with_message(self, status: ContainerStatus) -> ContainerStatus:
         if status.state is not ContainerState.EXITED:
             return status
         known = self._ends.get(status.id)
         if known is not None and known[0] == status:
             return known[1]
-        message = self._tools.starter.termination_message(self.pod, status)
+        message = await self._tools.starter.termination_message(self.pod, status)
         text = ": ".join(part for part in (status.message, message) if part)
         told = msgspec.structs.replace(status, message=text)
         self._ends[status.id] = (status, told)

@@ -52,6 +52,10 @@ class SimulatedRuntime:
     def version(self) -> str:
         return "1"
 
+    @property
+    def rotates_logs(self) -> bool:
+        return False
+
     async def start(self) -> None:
         self.world.listeners.append(self._events.put_nowait)
 
@@ -273,6 +277,9 @@ class SimulatedRuntime:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
+
+    async def reopen_log(self, container_id: str) -> None:
+        """Simulated logs have no files."""
 
 
 def _stamped(at: object, line: bytes, options: LogOptions) -> bytes:

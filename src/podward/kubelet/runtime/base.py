@@ -364,6 +364,10 @@ class Runtime(Protocol):
     @property
     def version(self) -> str: ...
 
+    @property
+    def rotates_logs(self) -> bool:
+        """Whether the kubelet bounds its logs: a file is renamed, and `reopen_log` has the next one begun."""
+
     async def start(self) -> None:
         """Find what is running already; only then is anything else allowed."""
 
@@ -444,3 +448,6 @@ class Runtime(Protocol):
         self, log_path: str, options: LogOptions, container_id: str | None
     ) -> AsyncIterator[bytes]:
         """Whole lines of a log file in chunks; with `follow`, until the container of that ID has exited."""
+
+    async def reopen_log(self, container_id: str) -> None:
+        """Write on in a new file of the log's name. Nobody asks it who bounds his logs himself."""

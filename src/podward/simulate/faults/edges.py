@@ -52,6 +52,10 @@ class FaultyRuntime:
     def version(self) -> str:
         return self.inner.version
 
+    @property
+    def rotates_logs(self) -> bool:
+        return self.inner.rotates_logs
+
     async def start(self) -> None:
         await self.inner.start()
 
@@ -134,6 +138,9 @@ class FaultyRuntime:
         self, log_path: str, options: LogOptions, container_id: str | None
     ) -> AsyncIterator[bytes]:
         return self.inner.read_log(log_path, options, container_id)
+
+    async def reopen_log(self, container_id: str) -> None:
+        await self._call(lambda: self.inner.reopen_log(container_id))
 
 
 class FaultyTransport:

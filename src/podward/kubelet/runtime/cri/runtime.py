@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
 
 from podward.kubelet.runtime.base import (
     ContainerConfig,
@@ -27,6 +29,7 @@ from podward.kubelet.runtime.base import (
     SandboxStatus,
     StartError,
 )
+from podward.kubelet.runtime.cri import logs
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import (
     CriClient,
@@ -40,6 +43,7 @@ from podward.kubelet.runtime.cri.configs import (
     container_config,
     sandbox_config,
 )
+from podward.kubelet.runtime.cri.exits import until_exit
 from podward.kubelet.runtime.cri.features import engine_features
 from podward.kubelet.runtime.cri.images import CriImages
 from podward.kubelet.runtime.cri.observer import Observer
@@ -48,6 +52,7 @@ from podward.kubelet.runtime.cri.statuses import (
 )
 from podward.kubelet.runtime.cri.stop_signals import after_own_signal
 from podward.kubelet.runtime.cri.streams import EngineStreams
+from podward.kubelet.runtime.linux.inotify import Inotify
 from podward.machinery.clock import Clock
 from podward.machinery.network import Network, SystemNetwork
 
@@ -66,6 +71,7 @@ class CriRuntime:
         self._images = CriImages(self._client)
         self._instance = instance
         self._clock = clock
+        self._inotify = Inotify()
         self._name, self._version = "", ""
         self._features: Features | None = None
         self._sandbox_configs: dict[str, pb.PodSandboxConfig] = {}
@@ -79,6 +85,10 @@ class CriRuntime:
     @property
     def version(self) -> str:
         return self._version
+
+    @property
+    def rotates_logs(self) -> bool:
+        return True
 
     # ---- life
 
@@ -102,6 +112,7 @@ class CriRuntime:
         await self._observer.close()
         await self._client.close()
         self._events.put_nowait(None)
+        self._inotify.close()
 
     async def problem(self) -> str | None:
         return await self._observer.problem()
@@ -243,11 +254,17 @@ class CriRuntime:
     async def port_forward(self, sandbox_id: str, port: int) -> PortStream | None:
         return await self._streams.port_forward(sandbox_id, port)
 
-    async def read_log(
+    # ---- logs
+
+    def read_log(
         self, log_path: str, options: LogOptions, container_id: str | None
     ) -> AsyncIterator[bytes]:
-        raise RuntimeFailure("not yet")
-        yield b""
+        exited = None if container_id is None else partial(until_exit, self._client, container_id)
+        return logs.read_log(Path(log_path), options, self._inotify, exited)
+
+    async def reopen_log(self, container_id: str) -> None:
+        request = pb.ReopenContainerLogRequest(container_id=container_id)
+        await self._client.runtime("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
 
 
 CALL_LIMIT_SECONDS = 3600.0

@@ -13,14 +13,14 @@ import os
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from podward.kubelet.runtime.base import LogOptions
+from podward.kubelet.runtime.linux.inotify import IN_MODIFY, Inotify
 from podward.machinery.clock import Clock
 
 _ENTRY = struct.Struct("<Qd")
-_IN_MODIFY = 0x00000002
-_IN_NONBLOCK, _IN_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _SETTLE_SECONDS = 0.01
 """After a write, how long until the next look: bounds both the index and what a chatty container costs."""
 
@@ -39,9 +39,8 @@ class LogWatcher:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
-        self._inotify: int | None = None
-        self._by_watch: dict[int, Path] = {}
-        self._watches: dict[Path, int] = {}
+        self._inotify = Inotify()
+        self._watches: dict[Path, Callable[[], None]] = {}
         self._grown: dict[Path, asyncio.Event] = {}
         self._settling: set[Path] = set()
         self._punched: dict[Path, int] = {}
@@ -49,23 +48,14 @@ class LogWatcher:
     def watch(self, log: Path) -> None:
         if log in self._watches:
             return
-        if self._inotify is None:
-            self._inotify = self._libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
-            if self._inotify < 0:
-                raise OSError(ctypes.get_errno(), "inotify_init1")
-            asyncio.get_running_loop().add_reader(self._inotify, self._readable)
-        watch = self._libc.inotify_add_watch(self._inotify, os.fsencode(log), _IN_MODIFY)
-        if watch < 0:
-            raise OSError(ctypes.get_errno(), f"cannot watch {log}")
-        self._by_watch[watch], self._watches[log] = log, watch
+        self._watches[log] = self._inotify.watch(log, IN_MODIFY, partial(self._heard, log))
         self._look(log)
 
     def unwatch(self, log: Path) -> None:
         """The container has exited: index its last lines."""
-        watch = self._watches.pop(log, None)
-        if watch is not None:
-            self._by_watch.pop(watch, None)
-            self._libc.inotify_rm_watch(self._inotify, watch)
+        stop = self._watches.pop(log, None)
+        if stop is not None:
+            stop()
             self._look(log)
         self._punched.pop(log, None)
 
@@ -74,26 +64,14 @@ class LogWatcher:
         return self._grown.setdefault(log, asyncio.Event())
 
     def close(self) -> None:
-        if self._inotify is not None:
-            asyncio.get_running_loop().remove_reader(self._inotify)
-            os.close(self._inotify)
-            self._inotify = None
+        self._watches.clear()
+        self._inotify.close()
 
-    def _readable(self) -> None:
-        assert self._inotify is not None
-        try:
-            data = os.read(self._inotify, 65536)
-        except BlockingIOError:
-            return
-        position = 0
-        while position < len(data):
-            watch, _, _, length = struct.unpack_from("iIII", data, position)
-            position += 16 + length
-            log = self._by_watch.get(watch)
-            if log is not None and log not in self._settling:
-                self._settling.add(log)
-                self._look(log)
-                asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settled, log)
+    def _heard(self, log: Path) -> None:
+        if log not in self._settling:
+            self._settling.add(log)
+            self._look(log)
+            asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settled, log)
 
     def _settled(self, log: Path) -> None:
         self._settling.discard(log)

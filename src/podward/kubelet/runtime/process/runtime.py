@@ -135,6 +135,10 @@ class ProcessRuntime:
 
         return __version__
 
+    @property
+    def rotates_logs(self) -> bool:
+        return False
+
     # ---- life
 
     async def start(self) -> None:
@@ -531,6 +535,9 @@ class ProcessRuntime:
                 await exited()
 
         return logs.read_log(Path(log_path), options, self._watcher, until_exit, self._clock)
+
+    async def reopen_log(self, container_id: str) -> None:
+        raise RuntimeFailure("containers hold their logs themselves: they cannot be reopened")
 
     # ---- what a container's life is made of
 
