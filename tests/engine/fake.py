@@ -255,6 +255,9 @@ class FakeEngine:
         name = request.image.image
         return pb.ImageStatusResponse(image=pb.Image(id=f"sha256:{name}", repo_tags=[name]))
 
+    async def _PullImage(self, request: pb.PullImageRequest) -> pb.PullImageResponse:
+        return pb.PullImageResponse(image_ref=f"sha256:{request.image.image}")
+
     async def _RuntimeConfig(self, request: pb.RuntimeConfigRequest) -> pb.RuntimeConfigResponse:
         return pb.RuntimeConfigResponse()
 

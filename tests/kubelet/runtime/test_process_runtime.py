@@ -166,3 +166,43 @@ def test_a_relative_link_to_a_command_is_followed_inside_the_root(tmp_path: Path
     env = {"PATH": "/bin"}
     assert find_executable(tmp_path, (), env, "/", "absolute") is None
     assert find_executable(tmp_path, (), env, "/", "gone") is not None
+
+
+def test_a_sandbox_is_tried_again_when_mounts_of_the_machine_come_and_go(
+    tmp_path: Path,
+) -> None:
+    """As beside an engine: bubblewrap walks over every mount, and fails if one goes meanwhile."""
+    need_bubblewrap()
+    counter = tmp_path / "tries"
+    counter.write_text("")
+    real = shutil.which("bwrap")
+    fake = tmp_path / "bin/bwrap"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\necho x >>{counter}\n[ $(wc -l <{counter}) -gt 2 ] && exec {real} "$@"\n'
+        'echo "bwrap: Can\'t bind mount /oldroot/ on /newroot/: Unable to apply mount flags: remount" >&2\n'
+        "exit 1\n"
+    )
+    fake.chmod(0o755)
+
+    async def main() -> None:
+        runtime = maker(tmp_path, "bwrap")()
+        await runtime.start()
+        counter.write_text("")
+        sandbox = await runtime.run_pod_sandbox(SandboxConfig("web", "default", "uid-1"))
+        log = str(tmp_path / "0.log")
+        path = (
+            f"{fake.parent}:/usr/bin:/bin"  # where a container's commands are, its sandbox is too
+        )
+        config = ContainerConfig(
+            "main", 0, "busybox", command=["echo", "hello"], log_path=log, env={"PATH": path}
+        )
+        container = await runtime.create_container(sandbox, config)
+        await runtime.start_container(container)
+        assert await contract.exited(runtime, container) == (0, "Completed")
+        assert counter.read_text().count("x") == 3
+        assert Path(log).read_text() == "hello\n"
+        await runtime.remove_pod_sandbox(sandbox)
+        await runtime.close()
+
+    uvloop.run(main())

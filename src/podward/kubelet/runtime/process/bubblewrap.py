@@ -36,6 +36,12 @@ class Sandbox:
     command: Sequence[str]
 
 
+def lost_a_race(text: str) -> bool:
+    """Whether bubblewrap failed because a mount of the machine went away while it walked over them all: engines
+    and network plugins mount and unmount as they please. Another try meets others."""
+    return "bwrap: " in text and "Unable to apply mount flags" in text
+
+
 def command_line(sandbox: Sandbox, *, status_fd: int, info_fd: int, as_root: bool) -> list[str]:
     argv = ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"]
     argv += ["--hostname", sandbox.hostname]

@@ -65,10 +65,16 @@ from podward.machinery.entropy import Entropy
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 START_TIMEOUT_SECONDS = 10.0
 _SETTLE_SECONDS = 0.001
+_TRIES = 5
+"""To make a sandbox while the machine's mounts come and go."""
 LOST_EXIT_CODE = 255
 """containerd's own, with reason `Unknown`: it ended and nobody knows how."""
 
 Isolation = Literal["auto", "bwrap", "none"]
+
+
+class _MountsMoved(StartError):
+    """bubblewrap met a mount that was gone when it came to it."""
 
 
 class _Live:
@@ -184,12 +190,18 @@ class ProcessRuntime:
     async def _try_bubblewrap(self) -> str | None:
         command = ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"]
         command += ["--ro-bind", "/", "/", "--proc", "/proc", "true"]
-        try:
-            here = spawning(command, os.environ, None)
-            result = await run_to_end(here, START_TIMEOUT_SECONDS)
-        except (OSError, RuntimeFailure) as error:
-            return str(error)
-        return None if result.exit_code == 0 else result.stderr.decode(errors="replace").strip()
+        for _ in range(_TRIES):
+            try:
+                here = spawning(command, os.environ, None)
+                result = await run_to_end(here, START_TIMEOUT_SECONDS)
+            except (OSError, RuntimeFailure) as error:
+                return str(error)
+            problem = result.stderr.decode(errors="replace").strip()
+            if result.exit_code == 0:
+                return None
+            if not bubblewrap.lost_a_race(problem):
+                break
+        return problem
 
     def _adopt(self, record: ContainerRecord) -> None:
         """A container that was running when somebody last looked."""
@@ -313,6 +325,20 @@ class ProcessRuntime:
     async def _launch(self, record: ContainerRecord, command: _Command) -> None:
         if command.problem is not None:
             raise StartError(f"failed to create task: {command.problem}")
+        files = Path(record.config.log_path), self._records.exit_file(record.id)
+        for left in reversed(range(_TRIES)):
+            sizes = [path.stat().st_size if path.exists() else 0 for path in files]
+            try:
+                await self._launch_once(record, command)
+            except _MountsMoved:
+                if not left:
+                    raise
+                for path, size in zip(files, sizes, strict=True):
+                    os.truncate(path, size)  # what it said was not the container's
+            else:
+                return
+
+    async def _launch_once(self, record: ContainerRecord, command: _Command) -> None:
         log_path = Path(record.config.log_path)
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as files:
@@ -340,11 +366,16 @@ class ProcessRuntime:
         pid = await _child_pid(told)
         init = await self._settled(record, pid) if pid else None
         supervisor = identify(process.pid)
+        if init is None and record.isolated:
+            said = _last_line(log_path)
+            if bubblewrap.lost_a_race(said):
+                process.wait()
+                self._children.pop(record.id, None)
+                raise _MountsMoved(said)
         if pid is None:
             process.wait()
             self._children.pop(record.id, None)
-            text = log_path.read_text(errors="replace").strip().splitlines()
-            raise StartError(text[-1] if text else "the sandbox could not be made")
+            raise StartError(_last_line(log_path) or "the sandbox could not be made")
         record.started_at = self._clock.now()
         record.init = init or ProcessIdentity(pid, 0)
         record.supervisor = supervisor
@@ -652,6 +683,13 @@ def _command_runs(pid: int, *, isolated: bool) -> bool:
             return os.getsid(pid) == pid
         return Path(f"/proc/{pid}/comm").read_text().strip() != "bwrap"
     return True  # it has ended already
+
+
+def _last_line(log: Path) -> str:
+    with open(log, "rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - 4096, 0))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 async def _child_pid(descriptor: int) -> int | None:
