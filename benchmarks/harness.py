@@ -45,13 +45,13 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
+def server(*options: str) -> Iterator[Server]:
     """`podward up` on a data directory and port of its own; its containers end with it."""
     folder = Path(tempfile.mkdtemp(prefix="podward-bench-"))
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "podward", "up", "--data-dir", str(folder / "data"),
-         "--listen", "127.0.0.1:0", "--node-name", "bench", "--stop-pods"],
+         "--listen", "127.0.0.1:0", "--node-name", "bench", "--stop-pods", *options],
         stdout=subprocess.PIPE, stderr=(folder / "stderr").open("w"), text=True,
     )  # fmt: skip
     try:

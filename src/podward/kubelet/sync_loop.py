@@ -150,16 +150,20 @@ class Kubelet:
         if stop_pods:
             for worker in self._workers.values():
                 worker.task.cancel()
-            running = [
-                c
-                for c in await self._runtime.list_containers()
-                if c.state is ContainerState.RUNNING
-            ]
-            await asyncio.gather(
-                *(self._runtime.stop_container(c.id, self._grace(c.pod_uid)) for c in running)
-            )
+            try:
+                await self._stop_containers()
+            except RuntimeFailure as error:
+                log.warning("cannot stop the containers: %s", error)
             self._tools.starter.unmount_all()
         await self._statuses.flush()
+
+    async def _stop_containers(self) -> None:
+        running = [
+            c for c in await self._runtime.list_containers() if c.state is ContainerState.RUNNING
+        ]
+        await asyncio.gather(
+            *(self._runtime.stop_container(c.id, self._grace(c.pod_uid)) for c in running)
+        )
 
     def _grace(self, uid: str) -> float:
         worker = self._workers.get(uid)
