@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import msgspec
-from lightkube.models import meta_v1
+from lightkube.models import authentication_v1, meta_v1
 
 from podward.api.scheme import SCHEME, Resource, Scheme
 from podward.client.base import (
@@ -123,6 +123,17 @@ class ApiClient:
         }
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/binding"
         await self._request("POST", path, headers=_JSON, body=msgspec.json.encode(binding))
+
+    async def create_token(
+        self, account: str, namespace: str, spec: authentication_v1.TokenRequestSpec
+    ) -> authentication_v1.TokenRequestStatus:
+        request = authentication_v1.TokenRequest(spec=spec)
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        response = await self._request(
+            "POST", path, headers=_JSON, body=msgspec.json.encode(request)
+        )
+        answer = msgspec.json.decode(response.body, type=authentication_v1.TokenRequest)
+        return answer.status or authentication_v1.TokenRequestStatus()
 
     async def watch(
         self,

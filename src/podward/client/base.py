@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
+from lightkube.models import authentication_v1
 from lightkube.models.meta_v1 import Status
 
 T = TypeVar("T")
@@ -123,6 +124,11 @@ class Client(Protocol):
 
     async def bind(self, name: str, namespace: str, node_name: str) -> None:
         """POST pods/{name}/binding."""
+
+    async def create_token(
+        self, account: str, namespace: str, spec: authentication_v1.TokenRequestSpec
+    ) -> authentication_v1.TokenRequestStatus:
+        """POST serviceaccounts/{account}/token: the token, and when it expires."""
 
     def watch(
         self,
