@@ -96,7 +96,11 @@ def decode_stored(value: bytes, resource: Resource) -> Any:
 
 def encode(obj: Any) -> bytes:
     """Canonical JSON: apiVersion and kind first, moments in whole seconds, Go's nulls where Go has them."""
-    row = SCHEME.of_type(type(obj))
+    return encode_as(obj, SCHEME.of_type(type(obj)))
+
+
+def encode_as(obj: Any, row: Resource) -> bytes:
+    """The same of an object that is no row of the scheme."""
     document: dict[str, Any] = {"apiVersion": row.api_version, "kind": row.kind}
     document |= msgspec.to_builtins(obj, builtin_types=(datetime,))
     document["apiVersion"], document["kind"] = row.api_version, row.kind
@@ -398,6 +402,20 @@ _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
     "PersistentVolumeClaimTemplate": {"spec": {}},
     "MutatingWebhook": {"admissionReviewVersions": [], "clientConfig": {}},
     "ValidatingWebhook": {"admissionReviewVersions": [], "clientConfig": {}},
+    "PolicyRule": {"verbs": []},
+    "RoleBinding": {"roleRef": {"kind": "", "name": ""}},
+    "ClusterRoleBinding": {"roleRef": {"kind": "", "name": ""}},
+    "SubjectAccessReview": {"spec": {}},
+    "LocalSubjectAccessReview": {"spec": {}},
+    "SelfSubjectAccessReview": {"spec": {}},
+    "SelfSubjectRulesReview": {"spec": {}},
+    "TokenReview": {"spec": {"token": ""}},
+    "SubjectAccessReviewStatus": {"allowed": False},
+    "SubjectRulesReviewStatus": {
+        "incomplete": False,
+        "nonResourceRules": [],
+        "resourceRules": [],
+    },
 }
 """Fields that the Structs require and are no strings: what Go's zero value is."""
 

@@ -1,8 +1,8 @@
 """Tokens of service accounts: JSON Web Tokens (RFC 7519) with the claims that Kubernetes gives them. Pure.
 
-They are signed with ES256 (RFC 7518 3.4) by a key of their own. The signature's dice come from the key and what is
-signed (RFC 6979), so that the same claims make the same token, in a simulation too. Only this one algorithm is
-read: what a token says of itself decides nothing.
+They are signed with ES256 (RFC 7518 3.4) by a key of their own. The signature's dice come from the key and what
+is signed (RFC 6979), so that the same claims make the same token, in a simulation too. Only this one algorithm
+is read: what a token says of itself decides nothing.
 """
 
 import base64
