@@ -32,9 +32,15 @@ from podward.api.scheme import SCHEME
 from podward.apiserver import discovery, openapi
 from podward.apiserver.app import ApiServer
 from podward.apiserver.authentication import Authenticator
-from podward.apiserver.certificates import ensure_authority, write_kubeconfig
+from podward.apiserver.certificates import (
+    SERVICE_ADDRESS,
+    ensure_authority,
+    ensure_signing_key,
+    write_kubeconfig,
+)
 from podward.apiserver.identity import SYSTEM, Identity
 from podward.apiserver.metrics import Aside, MetricsPage, in_the_loop
+from podward.apiserver.service_account_tokens import SigningKey
 from podward.apiserver.serving import HttpsServer
 from podward.apiserver.version import FOLLOWS
 from podward.client.api_client import ApiClient
@@ -44,6 +50,7 @@ from podward.client.transports.in_process import InProcessTransport
 from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.node import NodeFacts
 from podward.kubelet.runtime.base import Runtime, RuntimeFailure
 from podward.kubelet.runtime.process import ProcessRuntime
@@ -85,6 +92,8 @@ class ClusterConfig:
     isolation: str = "auto"
     stop_pods: bool = False
     pod_presets: PodPresets = "safe"
+    service_account_tokens: bool | None = None
+    """Whether Pods get a token of their account and a way to the API server; None: if an engine runs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +108,13 @@ def admission_order(
     notice: Callable[[Notice], None],
     http_client: HttpClient,
     entropy: Entropy,
+    *,
+    service_account_tokens: bool = False,
 ) -> list[AdmissionPlugin]:
     """Row = plug-in; they mutate in this order, then validate in this order. It is Kubernetes' own."""
     rows: tuple[AdmissionPlugin | None, ...] = (
         None if pod_presets == "off" else PodPreset(pod_presets, notice),
-        ServiceAccount(),
+        ServiceAccount(entropy.name_suffix if service_account_tokens else None),
         Priority(),
         DefaultTolerationSeconds(),
         MutatingAdmissionWebhook(http_client, entropy),
@@ -130,9 +141,13 @@ class Cluster:
         transport: Callable[[ApiServer, Identity], Transport] = InProcessTransport,
         aside: Aside = in_the_loop,
         pod_presets: PodPresets = "safe",
+        signing_key: SigningKey | None = None,
+        root_ca: str = "",
+        service_account_tokens: bool = False,
+        api_access: ApiAccess | None = None,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
-        `aside`: where metrics are written."""
+        `aside`: where metrics are written; `signing_key`, `root_ca`: as for `ApiServer`."""
         self.clock = clock
         self._transport = transport
         self._pod_presets = pod_presets
@@ -144,7 +159,13 @@ class Cluster:
             clock,
             entropy,
             admission=AdmissionChain(
-                admission_order(pod_presets, self._preset_notice, http_client, entropy)
+                admission_order(
+                    pod_presets,
+                    self._preset_notice,
+                    http_client,
+                    entropy,
+                    service_account_tokens=service_account_tokens,
+                )
             ),
             node_access=self.node_server,
             authenticate=authenticate,
@@ -153,6 +174,8 @@ class Cluster:
                 **openapi.routes(SCHEME),
                 "/metrics": metrics,
             },
+            signing_key=signing_key,
+            root_ca=root_ca,
         )
         self.client = self.client_for(SYSTEM)
         self._recorders = [
@@ -170,6 +193,7 @@ class Cluster:
             recorder=self._recorders[1],
             network=network,
             started_at=clock.now(),
+            api_access=api_access,
         )
         preset_metrics = PresetMetrics()
         self._presets = PresetController(self.client, clock, entropy, as_it_came=as_it_came)
@@ -245,6 +269,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         credentials = ensure_authority(
             config.data_dir, clock, [config.node_name, node_ip, config.listen_host]
         )
+        api_access, with_tokens = ApiAccess(SERVICE_ADDRESS), _with_tokens(config)
         cluster = Cluster(
             store=store,
             runtime=runtime,
@@ -257,6 +282,10 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             authenticate=Authenticator.from_credentials(credentials),
             aside=asyncio.to_thread,
             pod_presets=config.pod_presets,
+            signing_key=ensure_signing_key(credentials),
+            root_ca=credentials.ca_certificate.read_text(),
+            service_account_tokens=with_tokens,
+            api_access=api_access,
         )
         server = HttpsServer(
             cluster.apiserver,
@@ -271,6 +300,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             raise ClusterError(f"cannot listen on {address}: {error.strerror or error}") from error
         cleanup.push_async_callback(server.stop)
         cleanup.push_async_callback(cluster.apiserver.close)
+        if with_tokens:
+            api_access.begin(server.serve, _own_address(config.listen_host), port)
         await cluster.start()
         cleanup.push_async_callback(cluster.stop, stop_pods=config.stop_pods)
         url = f"https://{config.listen_host}:{port}"
@@ -333,6 +364,19 @@ def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str
     from podward.kubelet.runtime.cri import CriRuntime  # gRPC is loaded by whom it serves
 
     return CriRuntime(place, instance=_instance(folder, entropy), clock=clock)
+
+
+def _with_tokens(config: ClusterConfig) -> bool:
+    if config.service_account_tokens is None:
+        return config.runtime.partition("://")[0] == "cri"
+    return config.service_account_tokens
+
+
+def _own_address(listen_host: str) -> str:
+    """Where containers in this machine's network find who listens there."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(
+        listen_host, listen_host
+    )
 
 
 def _instance(folder: Path, entropy: Entropy) -> str:

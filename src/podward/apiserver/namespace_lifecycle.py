@@ -129,11 +129,13 @@ class NamespaceLifecycle:
             if key.startswith(prefix):
                 if change.type != "DELETED":
                     names.add(key.removeprefix(prefix))
-            elif change.type == "DELETED" and key.count("/") == 5:
-                names.add(key.split("/")[4])
-            elif self._root_ca and key.endswith(ROOT_CA) and key.startswith(self._config_maps):
+            elif (change.type == "DELETED" and key.count("/") == 5) or self._is_published(key):
                 names.add(key.split("/")[4])
         return names
+
+    def _is_published(self, key: str) -> bool:
+        ours = self._root_ca and key.endswith(f"/{ROOT_CA}")
+        return bool(ours) and key.startswith(self._config_maps)
 
 
 def _released(namespace: Any, document: bytes) -> Any:

@@ -1,7 +1,7 @@
 """Tokens of the accounts that are stored: made when asked for, believed only while all that they name exists.
 
-The order of the checks and what they say are Kubernetes'. A token is not believed longer than its account lives,
-and a bound one not longer than the object that it is bound to.
+The order of the checks and what they say are Kubernetes'. A token is not believed longer than its account
+lives, and a bound one not longer than the object that it is bound to.
 """
 
 from collections import OrderedDict

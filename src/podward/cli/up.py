@@ -40,6 +40,11 @@ def parse_address(text: str) -> tuple[str, int]:
     "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
 )
 @preset_options
+@click.option(
+    "--service-account-tokens/--no-service-account-tokens",
+    default=None,
+    help="Whether Pods get a token of their service account; by default if an engine runs them.",
+)
 @click.option("--stop-pods", is_flag=True, help="End the Pods when stopping; else they run on.")
 def command(
     data_dir: Path | None,
@@ -49,6 +54,7 @@ def command(
     isolation: str,
     stop_pods: bool,
     pod_presets: "PodPresets",
+    service_account_tokens: bool | None,
 ) -> None:
     """Run the API server, the scheduler and the node on this machine."""
     from podward.cluster import ClusterConfig, ClusterError
@@ -63,6 +69,7 @@ def command(
         isolation=isolation,
         stop_pods=stop_pods,
         pod_presets=pod_presets,
+        service_account_tokens=service_account_tokens,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(

@@ -12,6 +12,7 @@ from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.environment import ConfigError, environment, expand_all, secret_text
 from podward.kubelet.image_pulls import ImageFailure, ImagePuller
 from podward.kubelet.pod_actions import StartContainer
@@ -71,8 +72,10 @@ class ContainerStarter:
         root: Path,
         node_ip: str,
         capacity: Mapping[str, str],
+        api_access: ApiAccess,
     ) -> None:
         self._client = client
+        self._api_access = api_access
         self._runtime = runtime
         self._entropy = entropy
         self._recorder = recorder
@@ -192,6 +195,7 @@ class ContainerStarter:
             pod_ip=pod_ip,
             node_ip=self._facts.node_ip,
             capacity=self._facts.capacity,
+            services=self._api_access.environment(_meta(pod).uid or ""),
         )
         mounted = await self.mount_volumes(pod, pod_ip)
         if mounted.failures:

@@ -18,6 +18,7 @@ from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter, StartFailure
 from podward.kubelet.lifecycle_hooks import HookError, HookRunner
@@ -89,6 +90,7 @@ class Tools:
     hooks: HookRunner
     sources: VolumeSources
     node_ip: str
+    api_access: ApiAccess
     finished: Callable[[str], None]
 
 
@@ -291,6 +293,7 @@ class PodWorker:
         except RuntimeFailure as error:
             self._event("Warning", "FailedSync", f"error determining status: {error}")
             raise
+        await self._tools.api_access.follow(self._uid, sandboxes)
         return PodObservation(tuple(sandboxes), tuple(map(self._with_message, containers)))
 
     def _with_message(self, status: ContainerStatus) -> ContainerStatus:
@@ -530,6 +533,7 @@ class PodWorker:
         await self._kill_pod(observed, override=1)
         for sandbox in observed.sandboxes:
             await self._tools.runtime.remove_pod_sandbox(sandbox.id)
+        self._tools.api_access.forget(self._uid)
         self._tools.starter.remove_pod(self.pod)
         self._tools.statuses.forget(self._uid)
         if self._timer is not None:
@@ -573,6 +577,7 @@ class PodWorker:
     async def _pod_ip(self) -> str:
         """From the runtime: containers are started before any status tells the address."""
         sandboxes = await self._tools.runtime.list_pod_sandboxes(self._uid)
+        await self._tools.api_access.follow(self._uid, sandboxes)
         return next((sandbox.ips[0] for sandbox in sandboxes if sandbox.ips), "")
 
     def _look_again(self, seconds: float) -> None:

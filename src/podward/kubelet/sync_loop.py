@@ -12,6 +12,7 @@ from lightkube.models import core_v1
 from podward.client.base import Client
 from podward.client.informer import Informer
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter
 from podward.kubelet.image_pulls import ImagePuller
@@ -54,7 +55,9 @@ class Kubelet:
         recorder: EventRecorder,
         network: Network,
         started_at: datetime,
+        api_access: ApiAccess | None = None,
     ) -> None:
+        api_access = api_access or ApiAccess()
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
@@ -95,12 +98,13 @@ class Kubelet:
             backoff=self._backoff,
             starter=ContainerStarter(
                 client, runtime, entropy, recorder, self._images,
-                root=root, node_ip=facts.ip, capacity=facts.capacity,
+                root=root, node_ip=facts.ip, capacity=facts.capacity, api_access=api_access,
             ),
             killer=ContainerKiller(runtime, clock, recorder, hooks),
             hooks=hooks,
             sources=self._sources,
             node_ip=facts.ip,
+            api_access=api_access,
             finished=self._finished,
         )  # fmt: skip
         self._node = NodeReporter(client, clock, facts)
