@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 from lightkube.models import coordination_v1, core_v1
 
+from podward.api import protobuf
 from podward.api.errors import ApiStatusError, bad_request, status_error
 from podward.api.scheme import SCHEME, Resource
 from podward.api.yaml_loader import ManifestError, load_one
@@ -39,6 +40,11 @@ def decode(
             raise bad_request(f"error converting YAML to JSON: {error}") from None
     elif media in ("application/json", "*/*", "application/*"):
         document = _parse_json(body, duplicates)
+    elif media == protobuf.MEDIA_TYPE and resource.kind in protobuf.KINDS:
+        try:
+            document = protobuf.document(body, resource.kind)
+        except protobuf.Unreadable as error:
+            raise bad_request(f"cannot read the protobuf: {error}") from None
     else:
         raise status_error(
             415,
