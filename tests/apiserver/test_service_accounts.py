@@ -327,6 +327,29 @@ def test_what_one_may_can_be_asked() -> None:
     tried(scenario)
 
 
+# ---- acting as somebody else
+
+
+def test_who_may_acts_as_somebody_else_and_has_his_rights_only() -> None:
+    async def scenario(api: Api) -> None:
+        await api.permit("list")
+
+        async def acting(token: str, user: str, path: str = PODS) -> Answer:
+            headers = {"authorization": f"Bearer {token}", "impersonate-user": user}
+            return await api.caller("GET", path, headers=headers)
+
+        assert (await acting("root", ROBOT)).status == 200
+        assert (await acting("root", "jane")).status == 403
+        assert text(await acting("jane", "root")) == (
+            403, 'users "root" is forbidden: User "jane" cannot impersonate resource "users" in API group "" '
+                 "at the cluster scope",
+        )  # fmt: skip
+        masters = {"authorization": "Bearer jane", "impersonate-group": "system:masters"}
+        assert (await api.caller("GET", PODS, headers=masters)).status == 400
+
+    tried(scenario)
+
+
 # ---- giving rights away
 
 

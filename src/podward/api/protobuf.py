@@ -2,8 +2,8 @@
 
 Since 1.32 kubectl speaks protobuf wherever it knows a kind at compile time: `create token`, `auth can-i`,
 `create role`, `create configmap`. It reads JSON all the same, so only this direction is needed, for the kinds
-that such commands send. The table has the field numbers of Kubernetes' generated.proto files; numbers never change there.
-What is not in it (a later field) is passed over, as every protobuf reader does.
+that such commands send. The table has the field numbers of Kubernetes' generated.proto files; numbers never
+change there. What is not in it (a later field) is passed over, as every protobuf reader does.
 """
 
 import base64

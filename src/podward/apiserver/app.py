@@ -31,6 +31,7 @@ from podward.apiserver.handlers.reviews import Reviewer
 from podward.apiserver.handlers.update import update
 from podward.apiserver.handlers.watch import watch
 from podward.apiserver.identity import ANONYMOUS, Identity
+from podward.apiserver.impersonation import impersonation
 from podward.apiserver.metrics import RequestCounter, stored_objects
 from podward.apiserver.namespace_lifecycle import NamespaceLifecycle
 from podward.apiserver.registry import Registry
@@ -195,8 +196,18 @@ class ApiServer:
         return answer
 
     async def _identify(self, scope: Scope) -> Identity:
+        """Who makes the request: who came, or whom he may act as."""
         if _health_check(scope["path"]):
             return ANONYMOUS
+        identity = await self._who_came(scope)
+        wished = impersonation(scope["headers"])
+        if wished is None:
+            return identity
+        for right in wished.rights:
+            await self._authorizer.require(identity, right)
+        return wished.identity
+
+    async def _who_came(self, scope: Scope) -> Identity:
         try:
             return self._authenticate(scope)
         except ApiStatusError:

@@ -37,6 +37,7 @@ _VIEW: Final = [
     _rule(_READ, _PRESETS, "podpresets", "podpresets/status"),
 ]  # fmt: skip
 _EDIT: Final = [
+    _rule(["impersonate"], "", "serviceaccounts"),
     _rule(_READ, "", "pods/attach", "pods/exec", "pods/portforward", "secrets"),
     _rule(_WRITE, "", "pods", "pods/attach", "pods/exec", "pods/portforward"),
     _rule(_WRITE, "", "configmaps", "events", "secrets", "serviceaccounts"),

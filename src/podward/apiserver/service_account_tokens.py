@@ -8,7 +8,7 @@ is read: what a token says of itself decides nothing.
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -114,23 +114,33 @@ def check_claims(claims: Claims, *, audiences: Sequence[str], now: datetime) -> 
 class SigningKey:
     """Makes tokens and knows its own."""
 
-    def __init__(self, key: "EllipticCurvePrivateKey") -> None:
-        self._key = key
+    def __init__(self, make: "Callable[[], EllipticCurvePrivateKey]") -> None:
+        """`make` is called when the first token is made or read: most simulations have none."""
+        self._make = make
+
+    @cached_property
+    def _key(self) -> "EllipticCurvePrivateKey":
+        return self._make()
 
     @classmethod
     def generate(cls) -> "SigningKey":
         """Drawn by the cryptography library."""
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        return cls(ec.generate_private_key(ec.SECP256R1()))
+        key = ec.generate_private_key(ec.SECP256R1())
+        return cls(lambda: key)
 
     @classmethod
     def drawn_from(cls, entropy: Entropy) -> "SigningKey":
         """The same of the same dice: a simulation's."""
-        from cryptography.hazmat.primitives.asymmetric import ec
-
         number = int(entropy.hex(2 * _HALF), 16) % (_ORDER - 1) + 1
-        return cls(ec.derive_private_key(number, ec.SECP256R1()))
+
+        def derive() -> "EllipticCurvePrivateKey":
+            from cryptography.hazmat.primitives.asymmetric import ec
+
+            return ec.derive_private_key(number, ec.SECP256R1())
+
+        return cls(derive)
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "SigningKey":
@@ -145,7 +155,7 @@ class SigningKey:
             raise ValueError(str(error)) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
             raise ValueError("not a key of the curve P-256")
-        return cls(key)
+        return cls(lambda: key)
 
     def pem(self) -> bytes:
         from cryptography.hazmat.primitives import serialization
