@@ -220,6 +220,7 @@ class Cluster:
         parts = {
             "events": self.apiserver.run_event_ttl(),
             "namespaces": self.apiserver.run_namespace_lifecycle(),
+            "secret-tokens": self.apiserver.run_secret_tokens(),
             "scheduler": self._scheduler.run(),
             "kubelet": self.kubelet.run(),
         }

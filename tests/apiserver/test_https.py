@@ -331,8 +331,7 @@ def test_what_is_still_open_is_closed_with_the_server(tmp_path: Path) -> None:
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setblocking(False)
             await s.server.serve(listener)
-            port = int(listener.getsockname()[1])
-        return port
+            return int(listener.getsockname()[1])
 
     port = asyncio.run(main())
     with pytest.raises(OSError):

@@ -73,9 +73,13 @@ async def served() -> AsyncIterator[Api]:
         signing_key=SigningKey.drawn_from(Entropy(2)), root_ca="THE CA",
     )  # fmt: skip
     await server.bootstrap()
-    lifecycle = asyncio.create_task(server.run_namespace_lifecycle())
+    loops = [
+        asyncio.create_task(server.run_namespace_lifecycle()),
+        asyncio.create_task(server.run_secret_tokens()),
+    ]
     yield Api(Caller(server))
-    lifecycle.cancel()
+    for loop in loops:
+        loop.cancel()
 
 
 def tried(scenario: Callable[[Api], Awaitable[None]]) -> None:
@@ -444,6 +448,67 @@ def test_a_second_start_changes_nothing() -> None:
         before = registry.store.revision
         await api.caller.server.bootstrap()
         assert registry.store.revision == before
+
+    tried(scenario)
+
+
+# ---- tokens in Secrets
+
+SECRETS = f"{NAMESPACES}/default/secrets"
+
+
+def kept(account: str = "default", name: str = "kept") -> dict[str, Any]:
+    annotations = {"kubernetes.io/service-account.name": account} if account else {}
+    return {
+        "metadata": {"name": name, "annotations": annotations},
+        "type": "kubernetes.io/service-account-token",
+    }
+
+
+def test_a_secret_is_filled_with_a_token_that_ends_with_it() -> None:
+    async def scenario(api: Api) -> None:
+        await api.permit("list")
+        assert (await api("POST", SECRETS, kept())).status == 201
+        await asyncio.sleep(0.1)
+        secret = (await api("GET", f"{SECRETS}/kept")).json
+        data = {k: base64.b64decode(v).decode() for k, v in secret["data"].items()}
+        token = data.pop("token")
+        assert data == {"ca.crt": "THE CA", "namespace": "default"}
+        assert "exp" not in claims(token)
+        await asyncio.sleep(10 * 24 * 3600)
+        assert (await api("GET", PODS, token=token)).status == 200
+        version = secret["metadata"]["resourceVersion"]
+        assert (await api("GET", f"{SECRETS}/kept")).json["metadata"]["resourceVersion"] == version
+        await api("DELETE", f"{SECRETS}/kept")
+        assert (await api("GET", PODS, token=token)).status == 401
+
+    tried(scenario)
+
+
+def test_a_secret_goes_with_its_account_and_comes_to_nothing_without_one() -> None:
+    async def scenario(api: Api) -> None:
+        await api("POST", SECRETS, kept("robot"))
+        await asyncio.sleep(0.1)
+        assert (await api("GET", f"{SECRETS}/kept")).status == 404
+        await api("POST", SECRETS, kept())
+        await api("POST", SECRETS, {"metadata": {"name": "plain"}})
+        await asyncio.sleep(0.1)
+        await api("DELETE", f"{ACCOUNTS}/default")
+        await asyncio.sleep(2)
+        assert (await api("GET", f"{ACCOUNTS}/default")).status == 200
+        assert (await api("GET", f"{SECRETS}/kept")).status == 404
+        assert (await api("GET", f"{SECRETS}/plain")).status == 200
+
+    tried(scenario)
+
+
+def test_a_secret_for_a_token_names_its_account() -> None:
+    async def scenario(api: Api) -> None:
+        assert text(await api("POST", SECRETS, kept(""))) == (
+            422,
+            'Secret "kept" is invalid: metadata.annotations[kubernetes.io/service-account.name]: Required '
+            "value",
+        )
 
     tried(scenario)
 

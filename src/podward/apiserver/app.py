@@ -38,6 +38,7 @@ from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, Response, StreamResponse, UpgradeResponse
 from podward.apiserver.responses import error_response
 from podward.apiserver.router import Target, route
+from podward.apiserver.secret_tokens import SecretTokens
 from podward.apiserver.service_account_tokens import InvalidToken, SigningKey
 from podward.apiserver.service_accounts import ServiceAccounts
 from podward.client.node_access import NodeAccess
@@ -121,6 +122,11 @@ class ApiServer:
 
     async def run_namespace_lifecycle(self) -> None:
         await NamespaceLifecycle(self.registry, self._root_ca).run()
+
+    async def run_secret_tokens(self) -> None:
+        """Returns at once where service accounts have no tokens."""
+        if self._accounts is not None and self._root_ca:
+            await SecretTokens(self.registry, self._accounts, self._root_ca).run()
 
     async def families(self) -> list[Family]:
         """What this server counts."""

@@ -53,11 +53,12 @@ class Private(msgspec.Struct, frozen=True, omit_defaults=True):
     node: Bound | None = None
 
 
-class Claims(msgspec.Struct, frozen=True):
+class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Times are whole seconds since 1970."""
 
     aud: list[str]
-    exp: int
+    exp: int | None = None
+    """None: it ends with what it is bound to."""
     iat: int
     iss: str
     jti: str
@@ -76,13 +77,13 @@ def username(namespace: str, name: str) -> str:
 
 
 def claims_for(
-    private: Private, *, audiences: Sequence[str], seconds: int, token_id: str, now: datetime
+    private: Private, *, audiences: Sequence[str], seconds: int | None, token_id: str, now: datetime
 ) -> Claims:
-    """What a token says that is made `now` and holds for so many seconds."""
+    """What a token says that is made `now` and holds for so many seconds, or for as long as its Secret."""
     made = int(now.timestamp())
     return Claims(
         aud=list(audiences),
-        exp=made + seconds,
+        exp=None if seconds is None else made + seconds,
         iat=made,
         iss=ISSUER,
         jti=token_id,
@@ -101,7 +102,9 @@ def check_claims(claims: Claims, *, audiences: Sequence[str], now: datetime) -> 
         raise InvalidToken(
             f"token audiences {_go_list(claims.aud)} is invalid for the target audiences {_go_list(audiences)}"
         )
-    if now - LEEWAY > datetime.fromtimestamp(claims.exp, UTC):
+    if claims.exp is None and claims.kubernetes.secret is None:
+        raise InvalidToken("the token has no end")
+    if claims.exp is not None and now - LEEWAY > datetime.fromtimestamp(claims.exp, UTC):
         raise InvalidToken("service account token has expired")
     if now + LEEWAY < datetime.fromtimestamp(claims.nbf, UTC):
         raise InvalidToken("service account token is not valid yet")

@@ -95,6 +95,14 @@ class ServiceAccounts:
             ),
         )
 
+    def lasting(self, namespace: str, account: str, uid: str, secret: str, secret_uid: str) -> str:
+        """A token that holds for as long as the Secret that it is kept in."""
+        private = Private(namespace, Bound(account, uid), secret=Bound(secret, secret_uid))
+        token_id, now = self._entropy.uuid4(), self._clock.now()
+        return self._key.sign(
+            claims_for(private, audiences=[ISSUER], seconds=None, token_id=token_id, now=now)
+        )
+
     async def _bind(
         self, private: Private, reference: authentication_v1.BoundObjectReference
     ) -> Private:
