@@ -33,9 +33,15 @@ from podward.api.scheme import SCHEME
 from podward.apiserver import discovery, openapi
 from podward.apiserver.app import ApiServer
 from podward.apiserver.authentication import Authenticator
-from podward.apiserver.certificates import ensure_authority, write_kubeconfig
+from podward.apiserver.certificates import (
+    SERVICE_ADDRESS,
+    ensure_authority,
+    ensure_signing_key,
+    write_kubeconfig,
+)
 from podward.apiserver.identity import SYSTEM, Identity
 from podward.apiserver.metrics import Aside, MetricsPage, in_the_loop
+from podward.apiserver.service_account_tokens import SigningKey
 from podward.apiserver.serving import HttpsServer
 from podward.apiserver.version import FOLLOWS
 from podward.client.api_client import ApiClient
@@ -45,6 +51,7 @@ from podward.client.transports.in_process import InProcessTransport
 from podward.controllers.pod_preset.controller import PresetController
 from podward.controllers.pod_preset.metrics import PresetMetrics
 from podward.controllers.pod_preset.reporter import PresetReporter
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.container_logs import LogLimits, LogRotation
 from podward.kubelet.image_credentials import MachineCredentials, Places
 from podward.kubelet.node import NodeFacts
@@ -95,6 +102,8 @@ class ClusterConfig:
     pod_presets: PodPresets = "safe"
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     """Which Pods may set beside the safe ones; `kernel.msg*` is all that begin so."""
+    service_account_tokens: bool | None = None
+    """Whether Pods get a token of their account and a way to the API server; None: if an engine runs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +118,13 @@ def admission_order(
     notice: Callable[[Notice], None],
     http_client: HttpClient,
     entropy: Entropy,
+    *,
+    service_account_tokens: bool = False,
 ) -> list[AdmissionPlugin]:
     """Row = plug-in; they mutate in this order, then validate in this order. It is Kubernetes' own."""
     rows: tuple[AdmissionPlugin | None, ...] = (
         None if pod_presets == "off" else PodPreset(pod_presets, notice),
-        ServiceAccount(),
+        ServiceAccount(entropy.name_suffix if service_account_tokens else None),
         Priority(),
         DefaultTolerationSeconds(),
         RuntimeClass(),
@@ -146,10 +157,14 @@ class Cluster:
         look_aside: LookAside = look_in_the_loop,
         machine_credentials: Callable[[], Places] = dict,
         log_limits: LogLimits | None = None,
+        signing_key: SigningKey | None = None,
+        root_ca: str = "",
+        service_account_tokens: bool = False,
+        api_access: ApiAccess | None = None,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written; `mounter`: for volumes, where it may be done; `look_aside`: where
-        their sizes are counted."""
+        their sizes are counted; `signing_key`, `root_ca`: as for `ApiServer`."""
         self.clock = clock
         self._transport = transport
         self._pod_presets = pod_presets
@@ -161,7 +176,13 @@ class Cluster:
             clock,
             entropy,
             admission=AdmissionChain(
-                admission_order(pod_presets, self._preset_notice, http_client, entropy)
+                admission_order(
+                    pod_presets,
+                    self._preset_notice,
+                    http_client,
+                    entropy,
+                    service_account_tokens=service_account_tokens,
+                )
             ),
             node_access=self.node_server,
             authenticate=authenticate,
@@ -170,6 +191,8 @@ class Cluster:
                 **openapi.routes(SCHEME),
                 "/metrics": metrics,
             },
+            signing_key=signing_key,
+            root_ca=root_ca,
         )
         self.client = self.client_for(SYSTEM)
         self._recorders = [
@@ -191,6 +214,7 @@ class Cluster:
             mounter=mounter,
             aside=look_aside,
             machine_credentials=machine_credentials,
+            api_access=api_access,
         )
         self._log_rotation = LogRotation(runtime, clock, root / "logs", log_limits or LogLimits())
         preset_metrics = PresetMetrics()
@@ -218,6 +242,7 @@ class Cluster:
         parts = {
             "events": self.apiserver.run_event_ttl(),
             "namespaces": self.apiserver.run_namespace_lifecycle(),
+            "secret-tokens": self.apiserver.run_secret_tokens(),
             "scheduler": self._scheduler.run(),
             "kubelet": self.kubelet.run(),
         }
@@ -273,6 +298,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         credentials = ensure_authority(
             config.data_dir, clock, [config.node_name, node_ip, config.listen_host]
         )
+        api_access, with_tokens = ApiAccess(SERVICE_ADDRESS), _with_tokens(config)
         cluster = Cluster(
             store=store,
             runtime=runtime,
@@ -290,6 +316,10 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             look_aside=asyncio.to_thread,
             machine_credentials=MachineCredentials(clock, home=_home()).places,
             log_limits=config.log_limits,
+            signing_key=ensure_signing_key(credentials),
+            root_ca=credentials.ca_certificate.read_text(),
+            service_account_tokens=with_tokens,
+            api_access=api_access,
         )
         server = HttpsServer(
             cluster.apiserver,
@@ -304,6 +334,8 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             raise ClusterError(f"cannot listen on {address}: {error.strerror or error}") from error
         cleanup.push_async_callback(server.stop)
         cleanup.push_async_callback(cluster.apiserver.close)
+        if with_tokens:
+            api_access.begin(server.serve, _own_address(config.listen_host), port)
         await cluster.start()
         cleanup.push_async_callback(cluster.stop, stop_pods=config.stop_pods)
         url = f"https://{config.listen_host}:{port}"
@@ -367,6 +399,19 @@ async def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_i
 
     engine = await find(config.runtime)
     return CriRuntime(engine.socket, instance=_instance(folder, entropy), clock=clock)
+
+
+def _with_tokens(config: ClusterConfig) -> bool:
+    if config.service_account_tokens is None:
+        return config.runtime.partition("://")[0] != "process"
+    return config.service_account_tokens
+
+
+def _own_address(listen_host: str) -> str:
+    """Where containers in this machine's network find who listens there."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(
+        listen_host, listen_host
+    )
 
 
 def _instance(folder: Path, entropy: Entropy) -> str:

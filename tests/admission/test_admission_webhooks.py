@@ -808,7 +808,7 @@ def test_without_a_configuration_nothing_is_read_or_written_for_it() -> None:
         outside = Outside()
         api = await serving(outside)
         await created(api)
-        objects = api.server.registry._objects
+        objects = api.server.registry.objects
         listed = []
 
         async def counted(kind: Any, namespace: str = "") -> Any:

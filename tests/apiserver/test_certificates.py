@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from podward.apiserver.certificates import ensure_authority, write_kubeconfig
+from podward.apiserver.certificates import (
+    ensure_authority,
+    ensure_signing_key,
+    write_kubeconfig,
+)
+from podward.machinery.certificates import facts_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTS = ["node-1", "192.0.2.2"]
@@ -99,3 +104,23 @@ def test_the_kubeconfig_is_whole_and_private(folder: Path) -> None:
     text = path.read_text()
     assert "server: https://127.0.0.1:6443" in text
     assert credentials.token in text
+
+
+def test_pods_find_the_server_under_its_names_in_the_cluster(folder: Path) -> None:
+    facts = facts_of((folder / "pki/server.crt").read_bytes())
+    assert facts is not None
+    assert facts.names >= {
+        "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local", "127.96.0.1", "node-1",
+    }  # fmt: skip
+
+
+def test_the_key_that_signs_tokens_is_made_once(folder: Path) -> None:
+    credentials = ensure_authority(folder, StoppedClock(), HOSTS)
+    first = ensure_signing_key(credentials)
+    assert credentials.account_key.stat().st_mode & 0o077 == 0
+    assert ensure_signing_key(credentials).id == first.id
+    credentials.account_key.write_bytes(b"half a file")
+    second = ensure_signing_key(credentials)
+    assert second.id != first.id
+    assert ensure_signing_key(credentials).id == second.id

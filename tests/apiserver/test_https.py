@@ -303,3 +303,36 @@ def test_what_is_under_way_is_answered_and_who_rests_holds_nothing_up(tmp_path: 
 
     began = asyncio.Event()
     asyncio.run(main())
+
+
+def test_one_more_socket_is_served_like_the_own_one_until_it_is_closed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as s:
+            listener = socket.create_server(("127.0.0.1", 0))
+            listener.setblocking(False)
+            own, s.port = s.port, int(listener.getsockname()[1])
+            close = await s.server.serve(listener)
+            assert (await s.ask("GET", PODS, s.bearer))[0] == 200
+            assert (await s.ask("GET", PODS, with_certificate=True))[0] == 200
+            assert (await s.ask("GET", PODS))[0] == 401
+            close()
+            close()
+            with pytest.raises(OSError):
+                await s.ask("GET", "/healthz")
+            s.port = own
+            assert await s.ask("GET", "/healthz") == (200, "ok")
+
+    asyncio.run(main())
+
+
+def test_what_is_still_open_is_closed_with_the_server(tmp_path: Path) -> None:
+    async def main() -> int:
+        async with served(tmp_path) as s:
+            listener = socket.create_server(("127.0.0.1", 0))
+            listener.setblocking(False)
+            await s.server.serve(listener)
+            return int(listener.getsockname()[1])
+
+    port = asyncio.run(main())
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), 2)

@@ -20,7 +20,7 @@ def starter(root: Path, mounter: Mounter | None) -> ContainerStarter:
     nobody = cast(Any, None)  # what removes folders talks to nobody
     return ContainerStarter(
         nobody, nobody, Entropy(1), nobody, nobody, root=root, node_ip="10.0.0.1", capacity={},
-        mounter=mounter, tokens=Tokens(nobody, SystemClock(), Entropy(1)),
+        mounter=mounter, tokens=Tokens(nobody, SystemClock(), Entropy(1)), api_access=nobody,
     )  # fmt: skip
 
 

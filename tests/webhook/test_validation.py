@@ -243,12 +243,17 @@ def test_a_right_that_is_not_given_or_cannot_be_looked_up_is_none(
 
 
 def test_a_server_without_that_api_has_nothing_to_forbid() -> None:
+    missing = {"kind": "Status", "code": 404, "reason": "NotFound", "message": "none"}
+    assert refusal(Server(404, missing)) == ""
+
+
+def test_podwards_own_server_knows_who_may() -> None:
     async def main() -> str:
         api = await started()
         client = ApiClient(api.line, WEBHOOK_SCHEME)
         return await SubjectAccessReviewer(client).refusal(question())
 
-    assert run(main()) == ""
+    assert run(main()) == NEEDS
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,14 @@ from podward.admission.base import AdmissionPlugin, AdmissionRequest
 
 class AdmissionChain:
     def __init__(self, plugins: Sequence[AdmissionPlugin] = ()) -> None:
+        self._plugins = tuple(plugins)
         idle = AdmissionPlugin
         self._mutating = [p for p in plugins if type(p).mutate is not idle.mutate]
         self._validating = [p for p in plugins if type(p).validate is not idle.validate]
+
+    def followed_by(self, plugin: AdmissionPlugin) -> "AdmissionChain":
+        """This chain, and then one more."""
+        return AdmissionChain((*self._plugins, plugin))
 
     async def mutate(self, request: AdmissionRequest) -> Any:
         await self._round(request)

@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 from lightkube.models import coordination_v1, core_v1
 
+from podward.api import protobuf
 from podward.api.errors import ApiStatusError, bad_request, status_error
 from podward.api.scheme import SCHEME, Resource
 from podward.api.yaml_loader import ManifestError, load_one
@@ -39,6 +40,11 @@ def decode(
             raise bad_request(f"error converting YAML to JSON: {error}") from None
     elif media in ("application/json", "*/*", "application/*"):
         document = _parse_json(body, duplicates)
+    elif media == protobuf.MEDIA_TYPE and resource.kind in protobuf.KINDS:
+        try:
+            document = protobuf.document(body, resource.kind)
+        except protobuf.Unreadable as error:
+            raise bad_request(f"cannot read the protobuf: {error}") from None
     else:
         raise status_error(
             415,
@@ -96,7 +102,11 @@ def decode_stored(value: bytes, resource: Resource) -> Any:
 
 def encode(obj: Any) -> bytes:
     """Canonical JSON: apiVersion and kind first, moments in whole seconds, Go's nulls where Go has them."""
-    row = SCHEME.of_type(type(obj))
+    return encode_as(obj, SCHEME.of_type(type(obj)))
+
+
+def encode_as(obj: Any, row: Resource) -> bytes:
+    """The same of an object that is no row of the scheme."""
     document: dict[str, Any] = {"apiVersion": row.api_version, "kind": row.kind}
     document |= msgspec.to_builtins(obj, builtin_types=(datetime,))
     document["apiVersion"], document["kind"] = row.api_version, row.kind
@@ -398,6 +408,20 @@ _REQUIRED_EMPTY: dict[str, dict[str, Any]] = {
     "PersistentVolumeClaimTemplate": {"spec": {}},
     "MutatingWebhook": {"admissionReviewVersions": [], "clientConfig": {}},
     "ValidatingWebhook": {"admissionReviewVersions": [], "clientConfig": {}},
+    "PolicyRule": {"verbs": []},
+    "RoleBinding": {"roleRef": {"kind": "", "name": ""}},
+    "ClusterRoleBinding": {"roleRef": {"kind": "", "name": ""}},
+    "SubjectAccessReview": {"spec": {}},
+    "LocalSubjectAccessReview": {"spec": {}},
+    "SelfSubjectAccessReview": {"spec": {}},
+    "SelfSubjectRulesReview": {"spec": {}},
+    "TokenReview": {"spec": {"token": ""}},
+    "SubjectAccessReviewStatus": {"allowed": False},
+    "SubjectRulesReviewStatus": {
+        "incomplete": False,
+        "nonResourceRules": [],
+        "resourceRules": [],
+    },
 }
 """Fields that the Structs require and are no strings: what Go's zero value is."""
 

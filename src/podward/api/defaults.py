@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from lightkube.models import admissionregistration_v1, core_v1, meta_v1
+from lightkube.models import admissionregistration_v1, core_v1, meta_v1, rbac_v1
 
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
 from podward.machinery.image_reference import InvalidReference, parse
@@ -240,6 +240,18 @@ def _webhook_configuration(
             service.port = 443
 
 
+# ---- roles
+
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def _binding(binding: rbac_v1.RoleBinding | rbac_v1.ClusterRoleBinding) -> None:
+    binding.roleRef.apiGroup = binding.roleRef.apiGroup or _RBAC
+    for subject in binding.subjects or ():
+        if subject.kind in ("User", "Group"):
+            subject.apiGroup = subject.apiGroup or _RBAC
+
+
 # ---- presets
 
 
@@ -290,4 +302,6 @@ DEFAULTERS: dict[type[Any], Callable[[Any], None]] = {
     settings_v1alpha1.PodPreset: _settings_preset,
     admissionregistration_v1.MutatingWebhookConfiguration: _webhook_configuration,
     admissionregistration_v1.ValidatingWebhookConfiguration: _webhook_configuration,
+    rbac_v1.RoleBinding: _binding,
+    rbac_v1.ClusterRoleBinding: _binding,
 }

@@ -9,9 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from lightkube.models import admissionregistration_v1, coordination_v1, core_v1, node_v1
+from lightkube.models import (
+    admissionregistration_v1,
+    authentication_v1,
+    authorization_v1,
+    coordination_v1,
+    core_v1,
+    node_v1,
+    rbac_v1,
+)
 
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+QUESTION = ("create",)
+"""Of a kind that is answered and never kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,11 @@ class Resource:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = VERBS
+
+    @property
+    def stored(self) -> bool:
+        return "list" in self.verbs
 
     @property
     def api_version(self) -> str:
@@ -64,7 +81,7 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "ConfigMap", "configmaps", "configmap", core_v1.ConfigMap, True, ("cm",)),
     Resource("", "v1", "Secret", "secrets", "secret", core_v1.Secret, True),
     Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
-             core_v1.ServiceAccount, True, ("sa",)),
+             core_v1.ServiceAccount, True, ("sa",), (), ("token",)),
     Resource("", "v1", "PodTemplate", "podtemplates", "podtemplate", core_v1.PodTemplate, True),
     Resource("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass",
              node_v1.RuntimeClass, False),
@@ -83,6 +100,30 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration",
              "validatingwebhookconfigurations", "validatingwebhookconfiguration",
              admissionregistration_v1.ValidatingWebhookConfiguration, False),
+    Resource("rbac.authorization.k8s.io", "v1", "Role", "roles", "role", rbac_v1.Role, True),
+    Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "rolebinding",
+             rbac_v1.RoleBinding, True),
+    Resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "clusterrole",
+             rbac_v1.ClusterRole, False),
+    Resource("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings",
+             "clusterrolebinding", rbac_v1.ClusterRoleBinding, False),
+    Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", "tokenreview",
+             authentication_v1.TokenReview, False, (), (), (), QUESTION),
+    Resource("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews",
+             "selfsubjectreview", authentication_v1.SelfSubjectReview, False, (), (), (),
+             QUESTION),
+    Resource("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews",
+             "subjectaccessreview", authorization_v1.SubjectAccessReview, False, (), (), (),
+             QUESTION),
+    Resource("authorization.k8s.io", "v1", "LocalSubjectAccessReview",
+             "localsubjectaccessreviews", "localsubjectaccessreview",
+             authorization_v1.LocalSubjectAccessReview, True, (), (), (), QUESTION),
+    Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews",
+             "selfsubjectaccessreview", authorization_v1.SelfSubjectAccessReview, False, (), (),
+             (), QUESTION),
+    Resource("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews",
+             "selfsubjectrulesreview", authorization_v1.SelfSubjectRulesReview, False, (), (), (),
+             QUESTION),
 )  # fmt: skip
 
 

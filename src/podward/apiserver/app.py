@@ -14,24 +14,33 @@ from podward.admission.chain import AdmissionChain
 from podward.api import errors
 from podward.api.errors import ApiStatusError, status_error
 from podward.api.scheme import SCHEME, Scheme
-from podward.apiserver.bootstrap import bootstrap
+from podward.apiserver.attributes import attributes_of
+from podward.apiserver.authentication import bearer_token
+from podward.apiserver.authorization import MASTERS
+from podward.apiserver.authorizer import Authorizer, EscalationCheck
+from podward.apiserver.bootstrap import bootstrap, bootstrap_policy
 from podward.apiserver.event_ttl import run_event_ttl
-from podward.apiserver.handlers import connect
+from podward.apiserver.handlers import connect, tokens
 from podward.apiserver.handlers.create import bind, create
 from podward.apiserver.handlers.delete import delete, delete_collection
 from podward.apiserver.handlers.get import get
 from podward.apiserver.handlers.list import list_collection
 from podward.apiserver.handlers.logs import logs
 from podward.apiserver.handlers.patch import patch
+from podward.apiserver.handlers.reviews import Reviewer
 from podward.apiserver.handlers.update import update
 from podward.apiserver.handlers.watch import watch
 from podward.apiserver.identity import ANONYMOUS, Identity
+from podward.apiserver.impersonation import impersonation
 from podward.apiserver.metrics import RequestCounter, stored_objects
 from podward.apiserver.namespace_lifecycle import NamespaceLifecycle
 from podward.apiserver.registry import Registry
 from podward.apiserver.request import Request, Response, StreamResponse, UpgradeResponse
 from podward.apiserver.responses import error_response
 from podward.apiserver.router import Target, route
+from podward.apiserver.secret_tokens import SecretTokens
+from podward.apiserver.service_account_tokens import InvalidToken, SigningKey
+from podward.apiserver.service_accounts import ServiceAccounts
 from podward.client.node_access import NodeAccess
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
@@ -63,7 +72,8 @@ _SUBRESOURCES: Final = {
 class ApiServer:
     """`extra_routes`: answers of paths that are not resources; a key may have `{segments}` and end in `/...`.
 
-    `authenticate` says who makes a request that came from outside, or raises an `ApiStatusError` (401).
+    `authenticate` says who makes a request that came from outside, or raises an `ApiStatusError` (401): then
+    it may still be a service account, if there is a `signing_key`.
     """
 
     def __init__(
@@ -77,13 +87,26 @@ class ApiServer:
         authenticate: Callable[[Scope], Identity],
         scheme: Scheme = SCHEME,
         extra_routes: Mapping[str, RouteHandler] | None = None,
+        signing_key: SigningKey | None = None,
+        root_ca: str = "",
     ) -> None:
+        """`signing_key`: of service accounts' tokens. `root_ca`: how clients know this server; empty where none
+        comes from outside: there every namespace goes without it, and there are no roles to begin with."""
+        admission = admission.followed_by(EscalationCheck())
         self.registry = Registry(store, clock, entropy, scheme, admission)
+        self._root_ca = root_ca
+        self._authorizer = Authorizer(self.registry.objects)
+        self._accounts: ServiceAccounts | None = None
+        own_routes: Mapping[str, RouteHandler] = {}
+        if signing_key is not None:
+            self._accounts = ServiceAccounts(self.registry, signing_key, clock, entropy)
+            own_routes = tokens.discovery(signing_key)
         self.node_access = node_access
         self._requests = RequestCounter()
         self._scheme = scheme
         self._authenticate = authenticate
-        self._extra_routes = dict(extra_routes or {})
+        self._extra_routes = {**(extra_routes or {}), **own_routes}
+        self._reviewer = Reviewer(self._authorizer, self._accounts, self._known)
         self._templates: dict[str, list[tuple[str, RouteHandler]]] = {}
         for template, handler in self._extra_routes.items():
             self._templates.setdefault(template.split("/")[1], []).append((template, handler))
@@ -91,13 +114,20 @@ class ApiServer:
 
     async def bootstrap(self) -> None:
         """Create what every cluster begins with; what is there already stays."""
-        await bootstrap(self.registry)
+        await bootstrap(self.registry, self._root_ca)
+        if self._root_ca:
+            await bootstrap_policy(self.registry)
 
     async def run_event_ttl(self) -> None:
         await run_event_ttl(self.registry)
 
     async def run_namespace_lifecycle(self) -> None:
-        await NamespaceLifecycle(self.registry).run()
+        await NamespaceLifecycle(self.registry, self._root_ca).run()
+
+    async def run_secret_tokens(self) -> None:
+        """Returns at once where service accounts have no tokens."""
+        if self._accounts is not None and self._root_ca:
+            await SecretTokens(self.registry, self._accounts, self._root_ca).run()
 
     async def families(self) -> list[Family]:
         """What this server counts."""
@@ -157,7 +187,8 @@ class ApiServer:
         answer: Answer
         try:
             body = await _read_body(receive)
-            answer = await self._dispatch(self._request(scope, body), target)
+            identity = await self._identify(scope)
+            answer = await self._dispatch(self._request(scope, body, identity), target)
         except Exception as error:
             answer = _refusal(error, method, scope["path"])
         watch = b"watch=true" in scope.get("query_string", b"")
@@ -171,8 +202,39 @@ class ApiServer:
         self._requests.count(verb, target, watch, answer.status)
         return answer
 
-    def _request(self, scope: Scope, body: bytes) -> Request:
-        identity = ANONYMOUS if _health_check(scope["path"]) else self._authenticate(scope)
+    async def _identify(self, scope: Scope) -> Identity:
+        """Who makes the request: who came, or whom he may act as."""
+        if _health_check(scope["path"]):
+            return ANONYMOUS
+        identity = await self._who_came(scope)
+        wished = impersonation(scope["headers"])
+        if wished is None:
+            return identity
+        for right in wished.rights:
+            await self._authorizer.require(identity, right)
+        return wished.identity
+
+    async def _who_came(self, scope: Scope) -> Identity:
+        try:
+            return self._authenticate(scope)
+        except ApiStatusError:
+            token = bearer_token(scope)
+            if self._accounts is None or not token:
+                raise
+        try:
+            identity, _ = await self._accounts.identify(token.decode("latin-1"))
+        except InvalidToken:
+            raise errors.unauthorized() from None
+        return identity
+
+    def _known(self, token: str) -> Identity | None:
+        """Whose bearer token it is, of those that no service account has."""
+        try:
+            return self._authenticate({"headers": [(b"authorization", f"Bearer {token}".encode())]})
+        except ApiStatusError:
+            return None
+
+    def _request(self, scope: Scope, body: bytes, identity: Identity) -> Request:
         query_text = scope.get("query_string", b"").decode("latin-1")
         query_list = parse_qs(query_text, keep_blank_values=True) if query_text else {}
         return Request(
@@ -190,6 +252,9 @@ class ApiServer:
         check = _health_check(request.path)
         if check:
             return _health(check, request)
+        if MASTERS not in request.identity.groups:
+            asked = attributes_of(request.method, request.path, request.query)
+            await self._authorizer.require(request.identity, asked)
         extra = self._extra(request.path)
         if extra is not None:
             if request.method not in ("GET", "HEAD"):
@@ -212,6 +277,16 @@ class ApiServer:
 
     async def _resource(self, target: Target, request: Request) -> Answer:
         method = "GET" if request.method == "HEAD" else request.method
+        if not target.resource.stored:
+            if method != "POST" or target.name:
+                raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
+            return await self._reviewer.answer(target, request)
+        if target.subresource == "token":
+            if method != "POST":
+                raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)
+            if self._accounts is None:
+                raise status_error(404, "NotFound", _NOT_FOUND)
+            return await tokens.create_token(self._accounts, target, request)
         if _into_a_pod(target):
             if request.method not in ("GET", "POST"):
                 raise status_error(405, "MethodNotAllowed", _NOT_ALLOWED)

@@ -1,4 +1,7 @@
-"""Who is there: a client certificate that our authority signed, or a bearer token. Nobody else is let in."""
+"""Who is there: a client certificate that our authority signed, or a bearer token. Nobody else is let in.
+
+What a service account's token is worth depends on what is stored; `service_accounts.py` knows that.
+"""
 
 import hmac
 from collections.abc import Mapping
@@ -29,10 +32,15 @@ class Authenticator:
         if peer is not None:
             name, organizations = peer
             return Identity(name, (*organizations, "system:authenticated"))
-        given = next((v for k, v in scope.get("headers", ()) if k == b"authorization"), b"")
-        scheme, _, token = given.partition(b" ")
-        if scheme.lower() == b"bearer":
-            for known, identity in self._tokens:
-                if hmac.compare_digest(known, token.strip()):
-                    return identity
+        token = bearer_token(scope)
+        for known, identity in self._tokens:
+            if token and hmac.compare_digest(known, token):
+                return identity
         raise unauthorized()
+
+
+def bearer_token(scope: Mapping[str, Any]) -> bytes:
+    """Empty if the request carries none."""
+    given = next((v for k, v in scope.get("headers", ()) if k == b"authorization"), b"")
+    scheme, _, token = given.partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from podward.apiserver.service_account_tokens import SigningKey
 from podward.machinery.certificates import (
     Facts,
     Pair,
@@ -23,12 +24,16 @@ from podward.machinery.certificates import (
 from podward.machinery.clock import Clock
 from podward.machinery.entropy import Entropy
 
+SERVICE_ADDRESS = "127.96.0.1"
+"""Where Pods with a network of their own find the API server: a loopback address, so it is theirs alone."""
 _RENEW_BEFORE = timedelta(days=30)
 _NAMES = (
     "localhost",
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    SERVICE_ADDRESS,
     "127.0.0.1",
     "::1",
 )
@@ -42,6 +47,11 @@ class Credentials:
     @property
     def ca_certificate(self) -> Path:
         return self.folder / "ca.crt"
+
+    @property
+    def account_key(self) -> Path:
+        """What signs the tokens of service accounts."""
+        return self.folder / "sa.key"
 
     @property
     def server_certificate(self) -> Path:
@@ -80,6 +90,16 @@ def ensure_authority(data_dir: Path, clock: Clock, hosts: Sequence[str]) -> Cred
         admin = make_leaf(authority, "kubernetes-admin", now=now, organization="system:masters")
         _store(folder, "admin", admin)
     return credentials
+
+
+def ensure_signing_key(credentials: Credentials) -> SigningKey:
+    """Made once: a new one makes every token worthless that the old one signed."""
+    try:
+        return SigningKey.from_pem(_read(credentials.account_key))
+    except ValueError:
+        key = SigningKey.generate()
+        _write(credentials.account_key, key.pem())
+        return key
 
 
 def write_kubeconfig(path: Path, server_url: str, credentials: Credentials) -> None:

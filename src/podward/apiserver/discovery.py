@@ -12,8 +12,6 @@ from podward.apiserver.version import version
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-
 _SUBRESOURCES: dict[str, tuple[str, list[str]]] = {
     "status": ("", ["get", "patch", "update"]),
     "finalize": ("", ["update"]),
@@ -23,8 +21,11 @@ _SUBRESOURCES: dict[str, tuple[str, list[str]]] = {
     "exec": ("PodExecOptions", ["create", "get"]),
     "attach": ("PodAttachOptions", ["create", "get"]),
     "portforward": ("PodPortForwardOptions", ["create", "get"]),
+    "token": ("TokenRequest", ["create"]),
 }
 """Name -> (its kind, if not the resource's own; its verbs)."""
+_GROUPS = {"token": ("authentication.k8s.io", "v1")}
+"""Of subresources whose kind is of another group than the resource: that group and its version."""
 
 _AGGREGATED = "APIGroupDiscoveryList"
 
@@ -123,7 +124,7 @@ def _resource_list(scheme: Scheme, group: str, api_version: str) -> dict[str, An
             "singularName": row.singular,
             "namespaced": row.namespaced,
             "kind": row.kind,
-            "verbs": _VERBS,
+            "verbs": row.verbs,
         }
         if row.short_names:
             entry["shortNames"] = list(row.short_names)
@@ -132,15 +133,14 @@ def _resource_list(scheme: Scheme, group: str, api_version: str) -> dict[str, An
         found.append(entry)
         for name in row.subresources:
             kind, verbs = _SUBRESOURCES[name]
-            found.append(
-                {
-                    "name": f"{row.plural}/{name}",
-                    "singularName": "",
-                    "namespaced": row.namespaced,
-                    "kind": kind or row.kind,
-                    "verbs": verbs,
-                }
-            )
+            below: dict[str, Any] = {
+                "name": f"{row.plural}/{name}",
+                "singularName": "",
+                "namespaced": row.namespaced,
+            }
+            if name in _GROUPS:
+                below["group"], below["version"] = _GROUPS[name]
+            found.append({**below, "kind": kind or row.kind, "verbs": verbs})
     group_version = f"{group}/{api_version}" if group else api_version
     return {
         "kind": "APIResourceList",
@@ -179,15 +179,16 @@ def _aggregated(scheme: Scheme, wanted: str, *, core: bool) -> dict[str, Any]:
 
 
 def _described(row: Resource) -> dict[str, Any]:
-    def kind(name: str) -> dict[str, str]:
-        return {"group": row.group, "version": row.version, "kind": name}
+    def kind(name: str, subresource: str = "") -> dict[str, str]:
+        group, version = _GROUPS.get(subresource, (row.group, row.version))
+        return {"group": group, "version": version, "kind": name}
 
     entry: dict[str, Any] = {
         "resource": row.plural,
         "responseKind": kind(row.kind),
         "scope": "Namespaced" if row.namespaced else "Cluster",
         "singularResource": row.singular,
-        "verbs": _VERBS,
+        "verbs": row.verbs,
     }
     if row.short_names:
         entry["shortNames"] = list(row.short_names)
@@ -197,7 +198,7 @@ def _described(row: Resource) -> dict[str, Any]:
         entry["subresources"] = [
             {
                 "subresource": name,
-                "responseKind": kind(_SUBRESOURCES[name][0] or row.kind),
+                "responseKind": kind(_SUBRESOURCES[name][0] or row.kind, name),
                 "verbs": _SUBRESOURCES[name][1],
             }
             for name in row.subresources

@@ -1,6 +1,7 @@
 """Who makes a request."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,9 @@ class Identity:
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """What else authentication found out, e.g. the Pod that a token is bound to."""
 
 
 SYSTEM = Identity("system:podward", ("system:masters",))

@@ -87,6 +87,8 @@ async def stored_objects(registry: Registry) -> Family:
     """How many of each kind are kept, presets of all three kinds among them."""
     counts: dict[tuple[str, ...], float] = {}
     for resource in registry.scheme:
+        if not resource.stored:
+            continue
         listing = await registry.store.range(registry.prefix(resource))
         counts[(resource.group_resource,)] = float(len(listing.records))
     return Family(

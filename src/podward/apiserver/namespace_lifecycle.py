@@ -1,4 +1,8 @@
-"""Active namespaces have their default ServiceAccount; Terminating ones are emptied, then let go."""
+"""Active namespaces have what each must have; Terminating ones are emptied, then let go.
+
+That is the default ServiceAccount and the certificate of the API server's authority, both made anew when
+somebody deletes them, the latter when somebody changes it.
+"""
 
 import asyncio
 import logging
@@ -9,7 +13,7 @@ from lightkube.models import core_v1, meta_v1
 
 from podward.api.errors import ApiStatusError
 from podward.api.scheme import Resource
-from podward.apiserver.bootstrap import ensure_default_service_account
+from podward.apiserver.bootstrap import ROOT_CA, furnish
 from podward.apiserver.registry import Registry, WriteOptions
 from podward.apiserver.strategies.namespace import FINALIZER
 from podward.apiserver.strategy import metadata_of
@@ -20,10 +24,14 @@ _RETRY = 1.0
 
 
 class NamespaceLifecycle:
-    """Woken by every change of a namespace, and by every deletion inside one."""
+    """Woken by every change of a namespace, every deletion inside one, and changes of what it put there."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, root_ca: str = "") -> None:
+        """`root_ca`: the certificate; empty for none."""
         self._registry = registry
+        self._root_ca = root_ca
+        maps = registry.scheme.of_type(core_v1.ConfigMap)
+        self._config_maps = registry.prefix(maps)
         row = registry.scheme.of_plural("", "v1", "namespaces")
         assert row is not None, "the scheme has no namespaces"
         self._namespaces: Resource = row
@@ -60,11 +68,11 @@ class NamespaceLifecycle:
             return
         namespace = self._registry.cache.decode(found, self._namespaces)
         if metadata_of(namespace).deletionTimestamp is None:
-            await ensure_default_service_account(self._registry, name, WriteOptions())
+            await furnish(self._registry, name, WriteOptions(), self._root_ca)
             return
         left = 0
         for resource in self._registry.scheme:
-            if resource.namespaced:
+            if resource.namespaced and resource.stored:
                 left += await self._empty(resource, name)
         if not left:
             await self._registry.update(
@@ -113,7 +121,7 @@ class NamespaceLifecycle:
         return True
 
     def _touched(self, batch: list[Change]) -> set[str]:
-        """Names of namespaces that these changes may have brought nearer to their end."""
+        """Names of namespaces that may have to be brought on after these changes."""
         names = set()
         prefix = self._registry.prefix(self._namespaces)
         for change in batch:
@@ -121,9 +129,13 @@ class NamespaceLifecycle:
             if key.startswith(prefix):
                 if change.type != "DELETED":
                     names.add(key.removeprefix(prefix))
-            elif change.type == "DELETED" and key.count("/") == 5:
+            elif (change.type == "DELETED" and key.count("/") == 5) or self._is_published(key):
                 names.add(key.split("/")[4])
         return names
+
+    def _is_published(self, key: str) -> bool:
+        ours = self._root_ca and key.endswith(f"/{ROOT_CA}")
+        return bool(ours) and key.startswith(self._config_maps)
 
 
 def _released(namespace: Any, document: bytes) -> Any:

@@ -152,7 +152,7 @@ class Registry:
         self.cache = ObjectCache()
         self._entropy = entropy
         self._admission = admission
-        self._objects = CurrentObjects(store, scheme, self.cache)
+        self.objects = CurrentObjects(store, scheme, self.cache)
 
     def strategy(self, resource: Resource) -> Strategy:
         return _STRATEGIES.get(resource.group_resource, _PLAIN)
@@ -363,7 +363,7 @@ class Registry:
             groups=options.identity.groups,
             dry_run=options.dry_run,
             warnings=options.warnings,
-            objects=self._objects,
+            objects=self.objects,
             options=options.sent,
         )
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any, Final
 
 from podward.apiserver.authentication import PEER
@@ -98,6 +99,30 @@ class HttpsServer:
             await asyncio.sleep(0.02)  # nobody tells of it; uvicorn has the timeout
         self._server.force_exit = True
         await asyncio.gather(self._task, return_exceptions=True)
+
+    async def serve(self, listener: socket.socket) -> Callable[[], None]:
+        """Answer at one more socket as at the own one, once `start` has returned; what comes back ends it.
+
+        Connections that are open then go on until one of their ends has enough.
+        """
+        server = self._server
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = server.config.http_protocol_class(
+                config=server.config, server_state=server.server_state, app_state={}
+            )
+            return made
+
+        loop = asyncio.get_running_loop()
+        opened = await loop.create_server(protocol, sock=listener, ssl=self._context)
+        server.servers.append(opened)  # it is closed with the others
+
+        def close() -> None:
+            opened.close()
+            if opened in server.servers:
+                server.servers.remove(opened)
+
+        return close
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET

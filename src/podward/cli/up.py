@@ -72,6 +72,11 @@ def _size(text: str) -> int:
     help="Files that are kept of it, the current one included.",
 )
 @preset_options
+@click.option(
+    "--service-account-tokens/--no-service-account-tokens",
+    default=None,
+    help="Whether Pods get a token of their service account; by default if an engine runs them.",
+)
 @click.option("--stop-pods", is_flag=True, help="End the Pods when stopping; else they run on.")
 def command(
     data_dir: Path | None,
@@ -84,6 +89,7 @@ def command(
     container_log_max_files: int,
     stop_pods: bool,
     pod_presets: "PodPresets",
+    service_account_tokens: bool | None,
 ) -> None:
     """Run the API server, the scheduler and the node on this machine."""
     from podward.cluster import ClusterConfig, ClusterError
@@ -101,6 +107,7 @@ def command(
         log_limits=LogLimits(_size(container_log_max_size), container_log_max_files),
         pod_presets=pod_presets,
         allowed_unsafe_sysctls=tuple(filter(None, allowed_unsafe_sysctls.split(","))),
+        service_account_tokens=service_account_tokens,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(

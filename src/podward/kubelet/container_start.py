@@ -14,6 +14,7 @@ from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.container_config import (
     MESSAGE_FILE,
     MESSAGE_PATH,
@@ -89,8 +90,10 @@ class ContainerStarter:
         capacity: Mapping[str, str],
         mounter: Mounter | None,
         tokens: Tokens,
+        api_access: ApiAccess,
     ) -> None:
         self._client = client
+        self._api_access = api_access
         self._runtime = runtime
         self._entropy = entropy
         self._recorder = recorder
@@ -275,6 +278,7 @@ class ContainerStarter:
             pod_ips=pod_ips,
             node_ip=self._facts.node_ip,
             capacity=self._facts.capacity,
+            services=self._api_access.environment(_meta(pod).uid or ""),
         )
         mounted = await self.mount_volumes(pod, pod_ip)
         if mounted.failures:

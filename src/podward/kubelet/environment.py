@@ -36,9 +36,10 @@ def environment(
     pod_ips: Sequence[str],
     node_ip: str,
     capacity: Mapping[str, str],
+    services: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Raises `ConfigError`, worded as the kubelet words it."""
-    result: dict[str, str] = {}
+    """Raises `ConfigError`, worded as the kubelet words it. `services`: what every container is told first."""
+    result: dict[str, str] = dict(services or {})
     for source in container.envFrom or ():
         kind, reference = _reference(source)
         data = lookup(kind, reference.name or "")

@@ -18,6 +18,7 @@ from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter, StartFailure
 from podward.kubelet.lifecycle_hooks import HookError, HookRunner
@@ -97,6 +98,7 @@ class Tools:
     sources: VolumeSources
     limits: VolumeLimits
     node_ip: str
+    api_access: ApiAccess
     finished: Callable[[str], None]
 
 
@@ -349,6 +351,7 @@ class PodWorker:
         except RuntimeFailure as error:
             self._event("Warning", "FailedSync", f"error determining status: {error}")
             raise
+        await self._tools.api_access.follow(self._uid, sandboxes)
         told = [await self._with_message(one) for one in containers]
         return PodObservation(tuple(sandboxes), tuple(told))
 
@@ -606,6 +609,7 @@ class PodWorker:
         await self._kill_pod(observed, override=1)
         for sandbox in observed.sandboxes:
             await self._tools.runtime.remove_pod_sandbox(sandbox.id)
+        self._tools.api_access.forget(self._uid)
         await self._tools.sandboxes.remove_pod(self.pod)
         self._tools.starter.remove_pod(self.pod)
         self._tools.statuses.forget(self._uid)
@@ -654,6 +658,7 @@ class PodWorker:
         if self.pod.spec is not None and self.pod.spec.hostNetwork:
             return (self._tools.node_ip,)
         sandboxes = await self._tools.runtime.list_pod_sandboxes(self._uid)
+        await self._tools.api_access.follow(self._uid, sandboxes)
         return next((sandbox.ips for sandbox in sandboxes if sandbox.ips), ())
 
     def _look_again(self, seconds: float) -> None:

@@ -13,6 +13,7 @@ from lightkube.models import core_v1
 from podward.client.base import Client
 from podward.client.informer import Informer
 from podward.client.recorder import EventRecorder, pod_reference
+from podward.kubelet.api_access import ApiAccess
 from podward.kubelet.container_kill import ContainerKiller
 from podward.kubelet.container_start import ContainerStarter
 from podward.kubelet.image_credentials import Places
@@ -65,8 +66,10 @@ class Kubelet:
         aside: Aside,
         allowed_sysctls: Sequence[str] = (),
         machine_credentials: Callable[[], Places] = dict,
+        api_access: ApiAccess | None = None,
     ) -> None:
         """`machine_credentials`: for registries, of the machine itself."""
+        api_access = api_access or ApiAccess()
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
@@ -112,12 +115,14 @@ class Kubelet:
                 client, runtime, entropy, recorder, self._images,
                 root=root, node_ip=facts.ip, capacity=facts.capacity, mounter=mounter,
                 tokens=Tokens(ApiTokens(client), clock, entropy),
+                api_access=api_access,
             ),
             killer=ContainerKiller(runtime, clock, recorder, hooks),
             hooks=hooks,
             sources=self._sources,
             limits=self._limits,
             node_ip=facts.ip,
+            api_access=api_access,
             finished=self._finished,
         )  # fmt: skip
         self._orphans = OrphanRemover(

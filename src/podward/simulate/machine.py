@@ -12,6 +12,7 @@ from podward.api.errors import ApiStatusError
 from podward.apiserver.app import ApiServer
 from podward.apiserver.authentication import Authenticator
 from podward.apiserver.identity import Identity
+from podward.apiserver.service_account_tokens import SigningKey
 from podward.apiserver.version import FOLLOWS
 from podward.client.base import ApiError, Transport
 from podward.client.transports.in_process import InProcessTransport
@@ -142,6 +143,7 @@ class Machine:
             if life is None
             else lambda server, who: self.transport(server, who, life),
             pod_presets=self._pod_presets,
+            signing_key=SigningKey.drawn_from(Entropy(self.seed + 4)),
         )
 
     async def _watch_over(self, cluster: Cluster) -> None:

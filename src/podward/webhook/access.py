@@ -21,8 +21,8 @@ class NoAccessReview:
 
 
 class SubjectAccessReviewer:
-    """A server without that API has no rules that could forbid it (Podward's own is one). Whatever else goes
-    wrong forbids: a right that cannot be looked up is none."""
+    """A server without that API has no rules that could forbid it. Whatever else goes wrong forbids: a right
+    that cannot be looked up is none."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

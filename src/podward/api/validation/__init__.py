@@ -7,7 +7,7 @@ belong to which kind.
 from collections.abc import Callable
 from typing import Any
 
-from lightkube.models import admissionregistration_v1, core_v1, meta_v1, node_v1
+from lightkube.models import admissionregistration_v1, core_v1, meta_v1, node_v1, rbac_v1
 
 from podward.api.errors import FieldError, invalid
 from podward.api.kinds import podward_v1alpha1, settings_v1alpha1
@@ -20,7 +20,12 @@ from podward.api.validation.config import (
     secret_errors,
     secret_update_errors,
 )
-from podward.api.validation.names import metadata_errors
+from podward.api.validation.names import (
+    dns_label,
+    dns_subdomain,
+    metadata_errors,
+    path_segment,
+)
 from podward.api.validation.pod import pod_errors, pod_template_errors, pod_update_errors
 from podward.api.validation.pod_preset import (
     preset_errors,
@@ -28,10 +33,27 @@ from podward.api.validation.pod_preset import (
     settings_errors,
     settings_update_errors,
 )
+from podward.api.validation.rbac import (
+    cluster_role_binding_errors,
+    cluster_role_binding_update_errors,
+    cluster_role_errors,
+    role_binding_errors,
+    role_binding_update_errors,
+    role_errors,
+)
 from podward.api.validation.runtime_class import (
     runtime_class_errors,
     runtime_class_update_errors,
 )
+
+_NAMES: dict[type[Any], Callable[[str], list[str]]] = {
+    core_v1.Namespace: dns_label,
+    rbac_v1.Role: path_segment,
+    rbac_v1.RoleBinding: path_segment,
+    rbac_v1.ClusterRole: path_segment,
+    rbac_v1.ClusterRoleBinding: path_segment,
+}
+"""What may be in a name, of kinds whose names are no DNS subdomains."""
 
 _SPEC_RULES: dict[type[Any], Callable[[Any], list[FieldError]]] = {
     core_v1.Pod: pod_errors,
@@ -44,6 +66,10 @@ _SPEC_RULES: dict[type[Any], Callable[[Any], list[FieldError]]] = {
     podward_v1alpha1.ClusterPodPreset: preset_errors,
     admissionregistration_v1.MutatingWebhookConfiguration: configuration_errors,
     admissionregistration_v1.ValidatingWebhookConfiguration: configuration_errors,
+    rbac_v1.Role: role_errors,
+    rbac_v1.RoleBinding: role_binding_errors,
+    rbac_v1.ClusterRole: cluster_role_errors,
+    rbac_v1.ClusterRoleBinding: cluster_role_binding_errors,
 }
 
 _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
@@ -61,6 +87,10 @@ _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
     admissionregistration_v1.ValidatingWebhookConfiguration: lambda new, old: configuration_errors(
         new
     ),
+    rbac_v1.Role: lambda new, old: role_errors(new),
+    rbac_v1.RoleBinding: role_binding_update_errors,
+    rbac_v1.ClusterRole: lambda new, old: cluster_role_errors(new),
+    rbac_v1.ClusterRoleBinding: cluster_role_binding_update_errors,
 }
 
 
@@ -98,9 +128,8 @@ def validate_ephemeral_containers(new: Any, old: Any, resource: Resource) -> Non
 
 
 def _metadata_errors(obj: Any, resource: Resource) -> list[FieldError]:
-    return metadata_errors(
-        obj.metadata, namespaced=resource.namespaced, label_name=resource.kind == "Namespace"
-    )
+    check = _NAMES.get(type(obj), dns_subdomain)
+    return metadata_errors(obj.metadata, namespaced=resource.namespaced, check=check)
 
 
 def _new_metadata_errors(new: Any, old: Any, resource: Resource) -> list[FieldError]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from lightkube.models import core_v1
 
-from podward.api.errors import FieldError, field_forbidden, field_invalid
+from podward.api.errors import FieldError, field_forbidden, field_invalid, field_required
 from podward.api.validation.names import config_key
 
+_ACCOUNT = "kubernetes.io/service-account.name"
 _MAX_BYTES = 1024 * 1024
 
 
@@ -32,6 +33,9 @@ def config_map_errors(obj: core_v1.ConfigMap) -> list[FieldError]:
 def secret_errors(obj: core_v1.Secret) -> list[FieldError]:
     found = []
     size = 0
+    marks = (obj.metadata and obj.metadata.annotations) or {}
+    if obj.type == "kubernetes.io/service-account-token" and not marks.get(_ACCOUNT):
+        found.append(field_required(f"metadata.annotations[{_ACCOUNT}]"))
     for key, value in (obj.data or {}).items():
         found += [field_invalid(f"data[{key}]", key, problem) for problem in config_key(key)]
         try:

@@ -1,7 +1,7 @@
 """What may be called what: DNS names, labels, environment names. Pure; each answers with its problems."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lightkube.models import meta_v1
 
@@ -57,6 +57,13 @@ def dns_subdomain(text: str) -> list[str]:
             r"for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         )
     return problems
+
+
+def path_segment(text: str) -> list[str]:
+    """What may stand alone in a URL's path: names of roles and bindings."""
+    if text in (".", ".."):
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{letter}'" for letter in "/%" if letter in text]
 
 
 def qualified_name(text: str) -> list[str]:
@@ -164,12 +171,14 @@ def labels_errors(labels: Mapping[str, str] | None, path: str) -> list[FieldErro
 
 
 def metadata_errors(
-    meta: meta_v1.ObjectMeta | None, *, namespaced: bool, label_name: bool = False
+    meta: meta_v1.ObjectMeta | None,
+    *,
+    namespaced: bool,
+    check: Callable[[str], list[str]] = dns_subdomain,
 ) -> list[FieldError]:
-    """`label_name`: the name must be a DNS label, as a namespace's must."""
+    """`check`: what the name must be."""
     path = "metadata"
     meta = meta or meta_v1.ObjectMeta()
-    check = dns_label if label_name else dns_subdomain
     found = []
     if meta.generateName:
         stem = meta.generateName.rstrip("-") or meta.generateName

@@ -43,6 +43,18 @@ def _webhook_configuration(obj: Any, now: datetime) -> Cells:
     return [name_of(obj), len(obj.webhooks or ()), age(obj, now)]
 
 
+def _binding(obj: Any, now: datetime) -> Cells:
+    subjects = obj.subjects or ()
+    accounts = [f"{s.namespace or ''}/{s.name}" for s in subjects if s.kind == "ServiceAccount"]
+    return [
+        name_of(obj),
+        f"{obj.roleRef.kind}/{obj.roleRef.name}",
+        age(obj, now),
+        *(", ".join(s.name for s in subjects if s.kind == kind) for kind in ("User", "Group")),
+        ", ".join(accounts),
+    ]
+
+
 def _generic(obj: Any, now: datetime) -> Cells:
     created = obj.metadata.creationTimestamp if obj.metadata else None
     text = created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if created else "<unknown>"
@@ -81,6 +93,17 @@ RUNTIME_CLASS_PRINTER = Printer(
 WEBHOOK_CONFIGURATION_PRINTER = Printer(
     (NAME, TableColumn("Webhooks", "integer", description="How many it names."), AGE),
     _webhook_configuration,
+)
+BINDING_PRINTER = Printer(
+    (
+        NAME,
+        TableColumn("Role", description="What it gives."),
+        AGE,
+        TableColumn("Users", priority=1, description="To which users."),
+        TableColumn("Groups", priority=1, description="To which groups."),
+        TableColumn("ServiceAccounts", priority=1, description="To which service accounts."),
+    ),
+    _binding,
 )
 GENERIC_PRINTER = Printer(
     (

@@ -12,6 +12,7 @@ from podward.apiserver.printers.node import NODE_PRINTER
 from podward.apiserver.printers.pod import POD_PRINTER
 from podward.apiserver.printers.pod_preset import POD_PRESET_PRINTER
 from podward.apiserver.printers.simple import (
+    BINDING_PRINTER,
     CONFIG_MAP_PRINTER,
     GENERIC_PRINTER,
     LEASE_PRINTER,
@@ -36,6 +37,8 @@ _PRINTERS: Final[Mapping[str, Printer]] = {
     "podtemplates": POD_TEMPLATE_PRINTER,
     "runtimeclasses.node.k8s.io": RUNTIME_CLASS_PRINTER,
     "leases.coordination.k8s.io": LEASE_PRINTER,
+    "rolebindings.rbac.authorization.k8s.io": BINDING_PRINTER,
+    "clusterrolebindings.rbac.authorization.k8s.io": BINDING_PRINTER,
     "podpresets.podward.dev": POD_PRESET_PRINTER,
     "clusterpodpresets.podward.dev": POD_PRESET_PRINTER,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOK_CONFIGURATION_PRINTER,
