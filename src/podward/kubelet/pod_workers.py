@@ -476,8 +476,8 @@ class PodWorker:
         """Of each container the newest dead instance is kept: back-off and `lastState` need it (4.5)."""
         kept = set()
         for one in observed.containers:
-            if one.state is ContainerState.RUNNING:
-                continue
+            if one.state in (ContainerState.RUNNING, ContainerState.CREATED):
+                continue  # one that never ran tells of no end, and goes when the next one starts
             if one.config.name in kept:
                 await self._remove(one)
             kept.add(one.config.name)
