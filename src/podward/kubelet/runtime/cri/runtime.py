@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -45,6 +46,7 @@ from podward.kubelet.runtime.cri.configs import (
     container_config,
     sandbox_config,
 )
+from podward.kubelet.runtime.cri.direct_exec import DirectExec
 from podward.kubelet.runtime.cri.statuses import (
     container_status,
     image_status,
@@ -60,9 +62,14 @@ _STOP_MARGIN_SECONDS = 120.0
 
 log = logging.getLogger(__name__)
 
+ExecProbes = Literal["direct", "engine"]
+"""Commands that are waited for: forked into the container by us where that can be done, or always by the engine."""
+
 
 class CriRuntime:
-    def __init__(self, socket_path: str, *, instance: str, clock: Clock) -> None:
+    def __init__(
+        self, socket_path: str, *, instance: str, clock: Clock, exec_probes: ExecProbes = "direct"
+    ) -> None:
         """`instance`: whose the sandboxes are; others on the same engine are not touched."""
         self._client = CriClient(socket_path)
         self._instance = instance
@@ -78,6 +85,7 @@ class CriRuntime:
         self._events: asyncio.Queue[ContainerEvent | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
+        self._direct = DirectExec(self._info) if exec_probes == "direct" else None
 
     @property
     def name(self) -> str:
@@ -99,6 +107,8 @@ class CriRuntime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._direct is not None:
+            self._direct.close()
         await self._client.close()
         self._events.put_nowait(None)
 
@@ -358,6 +368,10 @@ class CriRuntime:
     async def exec_sync(
         self, container_id: str, command: Sequence[str], timeout: float | None
     ) -> ExecResult:
+        if self._direct is not None:
+            done = await self._direct.exec_sync(container_id, command, timeout)
+            if done is not None:
+                return done
         seconds = math.ceil(timeout) if timeout else 0
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=seconds)
         limit = CALL_LIMIT_SECONDS if timeout is None else timeout
