@@ -83,6 +83,8 @@ class ClusterConfig:
     node_name: str = "localhost"
     runtime: str = "process"
     isolation: str = "auto"
+    exec_probes: Literal["direct", "engine"] = "direct"
+    """Commands in an engine's containers: forked into them by us, or by the engine."""
     stop_pods: bool = False
     pod_presets: PodPresets = "safe"
 
@@ -332,7 +334,8 @@ def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_ip: str
         raise ClusterError(f"no runtime is called {config.runtime}: process, cri or cri://SOCKET")
     from podward.kubelet.runtime.cri import CriRuntime  # gRPC is loaded by whom it serves
 
-    return CriRuntime(place, instance=_instance(folder, entropy), clock=clock)
+    instance = _instance(folder, entropy)
+    return CriRuntime(place, instance=instance, clock=clock, exec_probes=config.exec_probes)
 
 
 def _instance(folder: Path, entropy: Entropy) -> str:

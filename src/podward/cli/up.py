@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -39,6 +39,13 @@ def parse_address(text: str) -> tuple[str, int]:
 @click.option(
     "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
 )
+@click.option(
+    "--exec-probes",
+    type=click.Choice(["direct", "engine"]),
+    default="direct",
+    show_default=True,
+    help="Who runs the commands of probes and hooks in an engine's containers.",
+)
 @preset_options
 @click.option("--stop-pods", is_flag=True, help="End the Pods when stopping; else they run on.")
 def command(
@@ -47,6 +54,7 @@ def command(
     node_name: str | None,
     runtime: str,
     isolation: str,
+    exec_probes: Literal["direct", "engine"],
     stop_pods: bool,
     pod_presets: "PodPresets",
 ) -> None:
@@ -61,6 +69,7 @@ def command(
         node_name=node_name or socket.gethostname().lower(),
         runtime=runtime,
         isolation=isolation,
+        exec_probes=exec_probes,
         stop_pods=stop_pods,
         pod_presets=pod_presets,
     )

@@ -2,8 +2,8 @@
 
 What a container is (its first process, and the OCI spec that it was made from) comes from the engine once; each
 command is then forked beside it by `linux.forker`. Whatever cannot be done the way the engine would do it, or
-does not come to execute its command, is left to the engine, whose words and exit codes are thereby its own. What
-is true of a container for good is remembered; what is true of one command is tried again.
+does not come to execute its command, is left to the engine, whose words and exit codes are thereby its own.
+What is true of a container for good is remembered; what is true of one command is tried again.
 """
 
 import asyncio
@@ -171,7 +171,7 @@ async def _nothing() -> None:
 
 
 def _is_runc(info: Mapping[str, Any]) -> None:
-    """containerd tells what runs the container; a virtual machine or a kernel in user space is not entered so."""
+    """containerd tells what runs it; a virtual machine, or a kernel in user space, is not entered so."""
     kind = info.get("runtimeType", "")
     options = info.get("runtimeOptions") or {}
     binary = PurePosixPath(options.get("BinaryName") or options.get("binary_name") or "").name

@@ -63,7 +63,7 @@ _STOP_MARGIN_SECONDS = 120.0
 log = logging.getLogger(__name__)
 
 ExecProbes = Literal["direct", "engine"]
-"""Commands that are waited for: forked into the container by us where that can be done, or always by the engine."""
+"""Commands that are waited for: forked into the container by us where we can, or always by the engine."""
 
 
 class CriRuntime:

@@ -6,11 +6,11 @@ from podward.kubelet.runtime.linux.unfaithful import Unfaithful
 
 
 def joined(cgroups: str, ours: str, mounts: str) -> list[str]:
-    """The files that a process writes 0 to, to be in the same cgroups (cgroups(7)): version 1, 2 or both at once.
+    """The files that a process writes 0 to, to be in the same cgroups (cgroups(7)): version 1, 2 or both.
 
     `cgroups`: /proc/PID/cgroup; `ours`: that of who will write, for where it is already nothing is written;
-    `mounts`: /proc/self/mountinfo. Raises `Unfaithful` for a hierarchy that is not mounted here, or a cgroup that
-    lies outside of what is.
+    `mounts`: /proc/self/mountinfo. Raises `Unfaithful` for a hierarchy that is not mounted here, or a cgroup
+    that lies outside of what is.
     """
     mounted = list(_mounted(mounts))
     here = dict(_membership(ours))

@@ -163,14 +163,18 @@ async def run_to_end(
             unfinished = not all(one.done.done() for one in collectors)
             if process.poll() is None or (to_the_last_word and unfinished):
                 kill_session(process.pid)
-            await _reaped(process)
+            await reaped(process)
         for collector in collectors:
             collector.drain()
     return ExecResult(exit_code(process.wait()), collectors[0].output(), collectors[1].output())
 
 
-async def _reaped(process: Child) -> None:
-    """A killed process ends at once, unless the kernel holds it (a frozen cgroup): nobody waits for that."""
+async def reaped(process: Child) -> None:
+    """A killed process ends at once, unless the kernel holds it (a frozen cgroup): nobody waits for that.
+
+    It is reaped whenever it does end: a zombie of ours in a container's pid namespace keeps the container's first
+    process from ending (zap_pid_ns_processes waits for every other one).
+    """
     if process.poll() is not None:
         return
     end = asyncio.ensure_future(ended(process.pid))

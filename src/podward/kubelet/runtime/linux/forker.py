@@ -1,12 +1,12 @@
-"""The process from which commands are forked into containers. Run as a program of its own, never imported by us.
+"""The process from which commands are forked into containers: a program of its own.
 
 A command's cgroup, limits and OOM score belong to a whole process, so the child must set them itself before it
 executes the command. To fork Podward for that is dear (13 ms at 77 MB, measured) and shows a container's
 process a copy of Podward's memory; a thread inside a container's CPU limit would be stopped holding the
 interpreter's lock. This process is small, has one thread, and knows nothing worth stealing.
 
-It speaks datagrams on the descriptor that its first argument names. Request: JSON `[enters the pid namespace, [argv ...]]` with five descriptors
-(plan, pidfd, stdout, stderr, report). Answer: the child's pid, or minus an errno. The child is made with
+It speaks datagrams on the descriptor that its first argument names. Request: JSON `[enters the pid namespace,
+[argv ...]]` with five descriptors (plan, pidfd, stdout, stderr, report). Answer: the child's pid, or minus an errno. The child is made with
 CLONE_PARENT, so Podward itself waits for it. On `report` the child writes "." before it executes the command,
 and JSON `[step, errno, text]` if it cannot; a command that runs closes it.
 

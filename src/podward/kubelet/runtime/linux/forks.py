@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from podward.kubelet.runtime.linux import forker
-from podward.kubelet.runtime.linux.children import Streams
+from podward.kubelet.runtime.linux.children import Streams, reaped
 
 START_SECONDS = 10.0
 
@@ -64,6 +64,7 @@ class Forker:
         self._channel: socket.socket | None = None
         self._asked: deque[asyncio.Future[int]] = deque()
         self._starting = asyncio.Lock()
+        self._ending: set[asyncio.Future[None]] = set()
 
     async def pid(self) -> int:
         """Of the forker, started if need be. Raises `NotForked` if this machine does not let it."""
@@ -118,8 +119,9 @@ class Forker:
             if number > 0:
                 child = Forked(number)
                 child.kill()
-                # Seen only to be forgotten: nobody waits for it, and it leaves no zombie.
-                child.wait()
+                end = asyncio.ensure_future(reaped(child))
+                self._ending.add(end)
+                end.add_done_callback(self._ending.discard)
         else:
             asked.set_result(number)
 
@@ -164,7 +166,7 @@ class Forker:
                     raise _refusal(said)
             except BaseException:
                 child.kill()
-                child.poll()
+                await reaped(child)
                 raise
             return child
         finally:

@@ -1,7 +1,7 @@
 """What a command needs to be as the container's own processes are: made from the OCI spec that its engine used.
 
-Pure: the spec, and what /proc tells of the container's first process. Whatever we do not know how to do, or could
-not do the very way runc does, raises `Unfaithful`: the engine does it then.
+Pure: the spec, and what /proc tells of the container's first process. Whatever we do not know how to do, or
+could not do the very way runc does, raises `Unfaithful`: the engine does it then.
 """
 
 import base64

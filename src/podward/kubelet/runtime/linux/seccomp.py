@@ -48,8 +48,9 @@ _ACTIONS = {
 """ERRNO carries a number. TRACE and NOTIFY need somebody who listens."""
 NEEDED = frozenset({
     # What our child calls between the filter and the command: it must live to say what went wrong.
-    "brk", "capset", "chdir", "close", "dup2", "dup3", "execve", "exit", "exit_group", "fchown", "fcntl", "fstat",
-    "futex", "getdents64", "lseek", "madvise", "mmap", "mprotect", "mremap", "munmap", "newfstatat", "open",
+    "brk", "capset", "chdir", "close", "dup2", "dup3", "execve", "exit", "exit_group", "fchown", "fcntl",
+    "fstat", "futex",
+    "getdents64", "lseek", "madvise", "mmap", "mprotect", "mremap", "munmap", "newfstatat", "open",
     "openat", "prctl", "read", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "seccomp", "setgroups",
     "setresgid", "setresuid", "stat", "umask", "write",
 })  # fmt: skip
@@ -83,7 +84,7 @@ def flags(profile: Mapping[str, Any]) -> int:
 
 
 def check(profile: Mapping[str, Any]) -> None:
-    """Raises `Unfaithful` for what cannot be compiled here, or could kill our child before it is the command."""
+    """Raises `Unfaithful` for what cannot be compiled here, or could kill our child before it executes."""
     if profile.get("listenerPath"):
         raise Unfaithful("seccomp notifies a listener")
     if profile.get("defaultAction") not in ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO"):
