@@ -6,9 +6,9 @@ process a copy of Podward's memory; a thread inside a container's CPU limit woul
 interpreter's lock. This process is small, has one thread, and knows nothing worth stealing.
 
 It speaks datagrams on the descriptor that its first argument names. Request: JSON `[enters the pid namespace,
-[argv ...]]` with five descriptors (plan, pidfd, stdout, stderr, report). Answer: the child's pid, or minus an errno. The child is made with
-CLONE_PARENT, so Podward itself waits for it. On `report` the child writes "." before it executes the command,
-and JSON `[step, errno, text]` if it cannot; a command that runs closes it.
+[argv ...]]` with five descriptors (plan, pidfd, stdout, stderr, report). Answer: the child's pid, or minus an
+errno. The child is made with CLONE_PARENT, so Podward itself waits for it. On `report` the child writes "."
+before it executes the command, and JSON `[step, errno, text]` if it cannot; a command that runs closes it.
 
 The order of the child's steps is runc's (its `finalizeNamespace` and `linuxSetnsInit`): what a step needs is
 given up only after it.
