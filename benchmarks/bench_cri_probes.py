@@ -1,4 +1,4 @@
-"""Exec probes in real containers: what one costs forked by Podward and through the engine, and 110 Pods of them.
+"""Exec probes in real containers: what one costs, forked by us and through the engine, and 110 Pods of them.
 
     python benchmarks/bench_cri_probes.py [--pods 110] [--rounds 300] [--seconds 20]
 
@@ -7,7 +7,6 @@ processes found by their folder, with the children that they have reaped.
 """
 
 import argparse
-import asyncio
 import json
 import math
 import os
@@ -186,9 +185,9 @@ def many_pods(engine: Containerd, way: Way, pods: int, seconds: int) -> None:
 
 
 def lag(at: list[float]) -> list[float]:
-    """How much later than its tick each probe ran. The ticks are a second apart; the promptest probe shows where.
+    """How much later than its tick each probe ran: ticks are a second apart, the promptest shows where.
 
-    A lag of half a second and more is not told from an early one: then fewer probes run than are expected.
+    A lag of half a second and more is not told from an early one: fewer probes than expected tell of it.
     """
     offsets = [(moment - at[0] + 0.5) % 1.0 - 0.5 for moment in at]
     return [offset - min(offsets) for offset in offsets]

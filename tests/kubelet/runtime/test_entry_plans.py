@@ -63,7 +63,7 @@ def test_a_plan_says_what_the_spec_says() -> None:
     assert (made.bounding, made.effective, made.permitted) == (CHOWN | KILL, KILL, 0)
     assert made.pid_namespace
     assert made.namespaces == 0x00020000 | 0x40000000
-    assert made.cgroups == ["/sys/fs/cgroup/cpu/pod/cgroup.procs"]
+    assert made.cgroups == ["/sys/fs/cgroup/cpu/pod/tasks"]
     assert made.rlimits == [(6, 7, 8), (7, 10, -1)]
     assert (made.oom_score_adj, made.umask, made.keyring) == (900, 0o22, "_ses.c0ffee")
     assert (made.no_new_privileges, made.seccomp, made.labels) == (False, None, [])
@@ -124,19 +124,19 @@ BELOW = "43 31 0:40 /outer /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
 @pytest.mark.parametrize(
     ("theirs", "ours", "mounts", "files"),
     [
-        ("3:cpuacct,cpu:/a/b", "3:cpuacct,cpu:/", V1, ["/sys/fs/cgroup/cpu,cpuacct/a/b"]),
-        ("1:name=systemd:/a", "1:name=systemd:/", NAMED + V2, ["/sys/fs/cgroup/systemd/a"]),
-        ("0::/a", "0::/", NAMED + V2, ["/sys/fs/cgroup/unified/a"]),
-        ("0::/", "0::/own", V2, ["/sys/fs/cgroup/unified"]),
+        ("3:cpuacct,cpu:/a/b", "3:cpuacct,cpu:/", V1, ["/sys/fs/cgroup/cpu,cpuacct/a/b/tasks"]),
+        ("1:name=systemd:/a", "1:name=systemd:/", NAMED + V2, ["/sys/fs/cgroup/systemd/a/tasks"]),
+        ("0::/a", "0::/", NAMED + V2, ["/sys/fs/cgroup/unified/a/cgroup.procs"]),
+        ("0::/", "0::/own", V2, ["/sys/fs/cgroup/unified/cgroup.procs"]),
         ("0::/same\n3:cpu:/x", "0::/same\n3:cpu:/x", "", []),
-        ("0::/outer/a", "0::/outer", BELOW, ["/sys/fs/cgroup/a"]),
-        ("0::/a:b", "0::/", V2, ["/sys/fs/cgroup/unified/a:b"]),
+        ("0::/outer/a", "0::/outer", BELOW, ["/sys/fs/cgroup/a/cgroup.procs"]),
+        ("0::/a:b", "0::/", V2, ["/sys/fs/cgroup/unified/a:b/cgroup.procs"]),
     ],
 )
 def test_cgroups_are_found_in_the_file_system(
     theirs: str, ours: str, mounts: str, files: list[str]
 ) -> None:
-    assert joined(theirs, ours, mounts) == [f"{file}/cgroup.procs" for file in files]
+    assert joined(theirs, ours, mounts) == files
 
 
 def test_a_cgroup_outside_of_what_is_mounted_is_not_joined() -> None:

@@ -11,6 +11,9 @@ def joined(cgroups: str, ours: str, mounts: str) -> list[str]:
     `cgroups`: /proc/PID/cgroup; `ours`: that of who will write, for where it is already nothing is written;
     `mounts`: /proc/self/mountinfo. Raises `Unfaithful` for a hierarchy that is not mounted here, or a cgroup
     that lies outside of what is.
+
+    In version 1 it is `tasks`, the file for one thread: who has only one is moved whole, and a thread that
+    moves itself spares the kernel the lock that waits for every fork of the machine (cgroup_procs_write_start).
     """
     mounted = list(_mounted(mounts))
     here = dict(_membership(ours))
@@ -27,7 +30,8 @@ def joined(cgroups: str, ours: str, mounts: str) -> list[str]:
         for root, place in known:
             above = root.rstrip("/")
             if path == root or path.startswith(f"{above}/"):
-                files.append(f"{place}{path[len(above) :].rstrip('/')}/cgroup.procs")
+                name = "tasks" if controllers else "cgroup.procs"
+                files.append(f"{place}{path[len(above) :].rstrip('/')}/{name}")
                 break
         else:
             raise Unfaithful(f"cgroup {path} is not below {known[0][0]}")

@@ -172,8 +172,8 @@ async def run_to_end(
 async def reaped(process: Child) -> None:
     """A killed process ends at once, unless the kernel holds it (a frozen cgroup): nobody waits for that.
 
-    It is reaped whenever it does end: a zombie of ours in a container's pid namespace keeps the container's first
-    process from ending (zap_pid_ns_processes waits for every other one).
+    It is reaped whenever it does end: a zombie of ours in a container's pid namespace keeps the container's
+    first process from ending (zap_pid_ns_processes waits for every other one).
     """
     if process.poll() is not None:
         return
