@@ -154,9 +154,9 @@ class Pair:
         enter = self.direct._direct.exec_sync
 
         async def noted(
-            container: str, command: Sequence[str], timeout: float | None
+            container_id: str, command: Sequence[str], timeout: float | None
         ) -> ExecResult | None:
-            result = await enter(container, command, timeout)
+            result = await enter(container_id, command, timeout)
             if result is None:
                 self.left.append(command[0])
             return result
