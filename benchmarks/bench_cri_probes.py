@@ -11,6 +11,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -182,6 +183,7 @@ def many_pods(engine: Containerd, way: Way, pods: int, seconds: int) -> None:
     finally:
         server.terminate()
         server.wait(180)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def lag(at: list[float]) -> list[float]:
