@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import grpc
@@ -205,10 +205,7 @@ class Containerd:
 
     def _clear(self, pods: Iterable[str]) -> None:
         """What is left on the machine when nothing runs any more."""
-        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-            place = line.split()[1]
-            if place.startswith(f"{self.folder}/"):
-                subprocess.run(["umount", "-l", place], check=False)
+        unmount_below(self.folder)
         for uid in pods:
             for group in pod_cgroups(uid):
                 with contextlib.suppress(OSError):
@@ -242,6 +239,14 @@ def pod_cgroups(uid: str) -> list[Path]:
     return [one for root in roots for one in (*root.glob(f"pod{uid}"), *root.glob(f"*/pod{uid}"))]
 
 
+def unmount_below(folder: Path) -> None:
+    """Whoever removes a folder next finds nothing busy in it."""
+    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+        place = line.split()[1]
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "-l", place], check=False)
+
+
 def sweep() -> None:
     """Tear down every engine whose test run is dead; of those that are held, or were never ours, nothing is
     touched."""
@@ -254,20 +259,20 @@ def sweep() -> None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            for pid in _who_mentions(f"cri://{folder}/c.sock", f"{folder}/config.toml"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            words = {f"cri://{folder}/c.sock", f"{folder}/config.toml"}
+            for pid, command in _commands():
+                if not words.isdisjoint(command):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                    if "--data-dir" in command:  # a server that used the engine
+                        unmount_below(Path(command[command.index("--data-dir") + 1]))
             Containerd(folder).tear_down()
 
 
-def _who_mentions(*words: str) -> list[int]:
-    """The servers that were told to use the engine, and the engine."""
-    found = []
+def _commands() -> Iterator[tuple[int, list[str]]]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if not set(words).isdisjoint(path.read_text(errors="replace").split("\0")):
-                found.append(int(path.parent.name))
-    return found
+            yield int(path.parent.name), path.read_text(errors="replace").split("\0")
 
 
 def _free_subnet(folder: Path) -> str:
