@@ -422,7 +422,9 @@ def _instance(folder: Path, entropy: Entropy) -> str:
     path = folder / "instance"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.write_text(entropy.hex(16))
+        fresh = path.with_suffix(".new")
+        fresh.write_text(entropy.hex(16))
+        fresh.rename(path)  # whole or not at all: an empty one would be anybody's
     return path.read_text().strip()
 
 
