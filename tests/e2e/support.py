@@ -32,15 +32,17 @@ def component_missing(what: str) -> None:
 
 
 def eventually(check: Callable[[], T], *, timeout: float = 20.0, what: str = "") -> T:
-    """The first truthy answer of `check`; fails with the last one after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    """The first truthy answer of `check`; fails with the last one after `timeout` seconds. Asked ever more
+    seldom: most checks start a program, and what they wait for needs the processor too."""
+    deadline, pause = time.monotonic() + timeout, 0.05
     while True:
         answer = check()
         if answer:
             return answer
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout} s: {what or check}; last answer {answer!r}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.3 * pause, 0.3)
 
 
 class Podward:

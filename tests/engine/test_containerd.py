@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine.containerd import Containerd, nat, pod_cgroups, sweep
+from tests.engine.containerd import LOCK, PREFIX, Containerd, nat, pod_cgroups, sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = """
@@ -93,3 +94,14 @@ def test_what_a_killed_run_left_is_cleared_and_what_is_in_use_is_not(
         time.sleep(0.05)
     assert traces(killed) == set()
     assert "client" in containerd.ctr("version").lower()
+
+
+@pytest.mark.usefixtures("containerd")
+def test_what_was_killed_before_it_could_start_is_cleared_too() -> None:
+    begun = Path(tempfile.mkdtemp(prefix=PREFIX))
+    (begun / LOCK).touch()
+    other = Path(tempfile.mkdtemp(prefix=PREFIX))
+    sweep()
+    assert not begun.exists()
+    assert other.exists(), "nobody says that it is an engine's"
+    other.rmdir()
