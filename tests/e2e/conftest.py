@@ -13,7 +13,7 @@ from tests.e2e.support import (
     kubectl_1_20,
     kubectl_current,
 )
-from tests.engine.containerd import Containerd, unmount_below
+from tests.engine.containerd import FIRST, Containerd, unmount_below
 from tests.engine.containerd import missing as engine_missing
 
 KUBECTLS = {"kubectl-1.20": kubectl_1_20, "kubectl-on-path": kubectl_current}
@@ -39,7 +39,7 @@ def background(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[str
         return
     example = ROOT / "examples/01-liveness/pod.yaml"
     with subprocess.Popen(
-        [sys.executable, "-m", "podward", "run", str(example), "--for", "82s"],
+        [*FIRST, sys.executable, "-m", "podward", "run", str(example), "--for", "82s"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         yield process
@@ -55,8 +55,9 @@ def notes_run(background: "subprocess.Popen[str] | None") -> "subprocess.Popen[s
 @pytest.fixture(scope="session")
 def podward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podward]:
     """One server for all tests that leave it as they found it (each in a namespace of its own)."""
-    server = Podward(tmp_path_factory.mktemp("podward") / "data").start()
-    yield server
+    server = Podward(tmp_path_factory.mktemp("podward") / "data")
+    server.before = FIRST
+    yield server.start()
     server.tear_down()
 
 
@@ -95,8 +96,9 @@ def engine_podward(
 ) -> Iterator[Podward]:
     """One server on real containers for all tests that leave it as they found it."""
     folder = tmp_path_factory.mktemp("engine-podward")
-    server = Podward(folder / "data", "--runtime", f"cri://{containerd.socket}").start()
-    yield server
+    server = Podward(folder / "data", "--runtime", f"cri://{containerd.socket}")
+    server.before = FIRST
+    yield server.start()
     server.stop()  # its containers go with their engine, but for what it has mounted for them
     unmount_below(server.data_dir)
 

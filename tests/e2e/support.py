@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,6 +53,8 @@ class Podward:
         self.options = options
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
+        self.before: Sequence[str] = ()
+        """What starts it: `FIRST` for one whose Pods are timed."""
 
     @property
     def kubeconfig(self) -> Path:
@@ -68,7 +70,11 @@ class Podward:
     def start(self) -> "Podward":
         log = (self.data_dir.parent / f"{self.data_dir.name}.stderr").open("a")
         self.process = subprocess.Popen(
-            self.command(), stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            [*self.before, *self.command()],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
         )
         log.close()
         assert self.process.stdout is not None
@@ -126,7 +132,7 @@ class Podward:
                 path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
                 with contextlib.suppress(StatusError):  # it has gone meanwhile
                     client.request("DELETE", path, query={"gracePeriodSeconds": "1"})
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 10
             while time.monotonic() < deadline:
                 listed = client.request("GET", "/api/v1/pods")["items"]
                 if not listed and not any((self.data_dir / "pods").glob("*")):

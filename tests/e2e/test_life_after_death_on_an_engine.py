@@ -62,11 +62,11 @@ spec:
 
 
 class World:
-    def __init__(self, folder: Path, engine: Containerd) -> None:
+    def __init__(self, folder: Path, engine: Containerd, *options: str) -> None:
         self.folder = folder
         self.engine = engine
         self.podward = Podward(
-            folder / "data", "--runtime", f"cri://{engine.socket}", "--stop-pods"
+            folder / "data", "--runtime", f"cri://{engine.socket}", "--stop-pods", *options
         )
         (folder / "stop").mkdir()
 
@@ -116,8 +116,8 @@ def engine(containerd: Containerd) -> Iterator[Containerd]:
 
 
 @pytest.fixture
-def world(engine: Containerd, tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path, engine)
+def world(request: pytest.FixtureRequest, engine: Containerd, tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, engine, *getattr(request, "param", ()))
     made.podward.start()
     yield made
     made.podward.kill()
@@ -156,6 +156,9 @@ def test_a_podward_that_was_killed_adopts_its_pods(world: World) -> None:
     assert (init["restartCount"], init["state"]["terminated"]["exitCode"]) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    "world", [("--exec-probes", "engine")], indirect=True, ids=["probed by it"]
+)
 def test_an_engine_that_was_killed_is_found_again(world: World) -> None:
     world.apply()
     before, ran = world.pods(), world.tasks()

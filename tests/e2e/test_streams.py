@@ -1,5 +1,6 @@
 """exec, attach, cp and port-forward: every kubectl, on every road it knows."""
 
+import itertools
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,8 +46,11 @@ kind: Pod
 metadata: {name: brief}
 spec:
   restartPolicy: Never
+  terminationGracePeriodSeconds: 0
   containers:
-  - {name: app, image: busybox, command: [sh, -c, "echo before; sleep 1.5; echo bye"]}
+  - name: app
+    image: busybox
+    command: [sh, -c, "echo before; until [ -e /tmp/now ]; do echo tick; sleep 0.1; done; echo bye"]
 """
 
 
@@ -175,8 +179,12 @@ def test_attach_shows_what_the_container_writes_from_now_on(road: Kubectl) -> No
 def test_attach_ends_with_the_container(road: Kubectl, namespace: str) -> None:
     road.apply(BRIEF, "-n", namespace)
     road("wait", "--for=condition=Ready", "pod/brief", "-n", namespace, "--timeout=20s")
-    code, out, _ = road.result("attach", "brief", "-n", namespace)
-    assert (code, "before" in out, out.endswith("bye\n")) == (0, False, True)
+    with road.background("attach", "brief", "-n", namespace) as process:
+        assert process.stdout is not None
+        assert "before\n" not in itertools.takewhile(lambda line: line != "tick\n", process.stdout)
+        road("exec", "brief", "-n", namespace, "--", "touch", "/tmp/now")
+        said = process.stdout.read()
+        assert (process.wait(10), said.endswith("tick\nbye\n")) == (0, True)
 
 
 def test_attach_cannot_speak_to_the_container_and_says_so(road: Kubectl) -> None:

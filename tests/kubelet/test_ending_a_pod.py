@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from lightkube.models import core_v1
 from tests.kubelet.support import events, live, pod, shell, states
 
@@ -75,6 +76,32 @@ def test_a_hook_longer_than_the_grace_is_left_running_and_dies_with_its_containe
     # Six seconds for the hook, then TERM, at which it ends at once.
     assert 16 <= ended_at(recording, "a") <= 17.5
     assert [m for _, _, m in events(recording, "FailedPreStopHook")] == ["PreStopHook failed"]
+
+
+@pytest.mark.parametrize("lifecycle", [{}, {"preStop": {"exec": {"command": ["sleep", "100"]}}}])
+@pytest.mark.parametrize(("grace", "at"), [(25, 35), (5, 21), (1, 21), (0, 21), (40, 40)])
+def test_deleted_again_with_less_time_it_ends_sooner(
+    grace: int, at: float, lifecycle: dict[str, Any]
+) -> None:
+    """Whether its hook runs or its container is waited for; from then on it has two seconds at least."""
+    stopped: list[float] = []
+
+    async def twice(cluster: Cluster) -> None:
+        began = asyncio.get_running_loop().time()
+        await delete(cluster)
+        await asyncio.sleep(9)
+        await cluster.client.delete(core_v1.Pod, "p", "default", grace_period_seconds=grace)
+        while await cluster.runtime.list_containers():
+            await asyncio.sleep(0.1)
+        stopped.append(asyncio.get_running_loop().time() - began)
+
+    manifest = pod(
+        [{"command": shell(FOREVER), "lifecycle": lifecycle}], terminationGracePeriodSeconds=30
+    )
+    recording = live(manifest, 60, twice)
+    assert recording.changes[-1].type == "DELETED"
+    longest = at + 2 if grace > 30 and lifecycle else at  # its hook has had all of the thirty
+    assert stopped[0] == pytest.approx(longest, abs=1)
 
 
 def test_no_grace_no_hook_and_two_seconds_all_the_same() -> None:

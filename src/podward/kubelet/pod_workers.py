@@ -8,6 +8,7 @@ before (spec/health.md 4.4). Nothing in a turn waits for the API server.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from podward.kubelet.lifecycle_hooks import HookError, HookRunner
 from podward.kubelet.pod_actions import PodActions, StartContainer, pod_actions
 from podward.kubelet.prober.manager import ProberManager
 from podward.kubelet.restart_policy import (
+    MINIMUM_GRACE_SECONDS,
     TERMINAL_PHASES,
     container_named,
     field_path,
@@ -141,6 +143,9 @@ class PodWorker:
         self._due = 0.0
         """When it strikes. What is due at once has no time of its own on every loop."""
         self._deleting: asyncio.Task[None] | None = None
+        self._grace = 0
+        """Seconds that it was given to end, once it is being ended."""
+        self._hurrying: asyncio.Task[None] | None = None
         self.task = asyncio.create_task(
             self._run(), name=f"pod {self._meta.namespace}/{self._meta.name}"
         )
@@ -156,11 +161,33 @@ class PodWorker:
         if news:
             self._tools.prober.tell(self._uid)
             self._wake.set()
+            self._hurry(self._meta.deletionGracePeriodSeconds)
 
     def vanish(self) -> None:
         """Its object is gone from the API."""
         self._gone = True
         self._wake.set()
+        self._hurry(0)
+
+    def _hurry(self, grace: int | None) -> None:
+        """Deleted again with less time than the turn gave it that waits for its end: that comes sooner."""
+        if self.state is State.TERMINATING and grace is not None and grace < self._grace:
+            self._grace = grace
+            due = self._meta.deletionTimestamp if grace > 0 else None
+            left = (due - self._tools.clock.now()).total_seconds() if due is not None else 0
+            self._hurrying = asyncio.create_task(
+                self._stop_within(max(left, MINIMUM_GRACE_SECONDS))
+            )
+
+    async def _stop_within(self, seconds: float) -> None:
+        runtime = self._tools.runtime
+        with contextlib.suppress(RuntimeFailure):
+            running = [
+                runtime.stop_container(one.id, seconds)
+                for one in await runtime.list_containers(self._uid)
+                if one.state is ContainerState.RUNNING
+            ]
+            await asyncio.gather(*running, return_exceptions=True)  # the turn tells of failures
 
     def files_changed(self) -> None:
         """What files of its volumes are made of is not what it was."""
@@ -578,6 +605,7 @@ class PodWorker:
 
     async def _terminate(self) -> None:
         self.state = State.TERMINATING
+        self._grace = self._meta.deletionGracePeriodSeconds or 0
         self._tools.prober.stop_liveness_and_startup(self._uid)
         observed = await self._observe()
         self._report(observed)

@@ -286,24 +286,31 @@ def test_failures_have_a_kubelets_words(socket: Path) -> None:
 
 
 @pytest.mark.usefixtures("often")
-def test_a_call_that_the_engine_gives_up_has_found_nobody(
-    socket: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (grpc.StatusCode.CANCELLED, "context canceled"),
+        (grpc.StatusCode.UNKNOWN, "server is not initialized yet"),
+    ],
+)
+def test_an_engine_that_ends_or_only_begins_has_not_refused_anything(
+    code: grpc.StatusCode, words: str, socket: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As one that ends gives up what it is at: what was asked for may have been done, or not."""
+    """One that ends gives up what it is at: that may have been done, or not."""
 
     async def main() -> None:
         engine = FakeEngine(socket)
-        given_up = Refused(grpc.StatusCode.CANCELLED, "context canceled")
+        given_up = Refused(code, words)
         async with running(engine) as runtime:
             heard = Heard(runtime)
             engine.refusals["StartContainer"] = given_up
-            with pytest.raises(RuntimeUnavailable, match="code = Canceled desc = context canceled"):
+            with pytest.raises(RuntimeUnavailable, match=f"desc = {words}$"):
                 await start_one(runtime)
             [container] = engine.containers
             engine.containers[container].state = pb.CONTAINER_RUNNING
             await until(lambda: heard.told == [(STARTED, container)])
             engine.refusals["ListContainers"] = given_up
-            await until(lambda: "does not answer: context canceled" in caplog.text)
+            await until(lambda: f"does not answer: {words}" in caplog.text)
             engine.refusals.clear()
             await until(lambda: "answers again" in caplog.text)
 

@@ -129,8 +129,14 @@ class CriClient:
             call.cancel()
 
 
+_NOT_YET = "server is not initialized yet"
+"""containerd, when it has opened its socket and does not serve CRI yet."""
+
+
 def _failure(error: grpc.aio.AioRpcError) -> EngineFailure:
     kind = _FAILURES.get(error.code(), EngineFailure)
+    if (error.details() or "").endswith(_NOT_YET):
+        kind = EngineUnavailable
     return kind(_words(error.details() or ""), _code(error.code()))
 
 
