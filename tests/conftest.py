@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.engine.containerd import Containerd, missing
+from tests.engine.containerd import Containerd, missing, sweep
 
 settings.register_profile(
     "podward",
@@ -25,6 +25,7 @@ def containerd() -> Iterator[Containerd]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"cannot be had on this machine: {what}")
         pytest.skip(f"NOT TESTED, cannot be had on this machine: {what}")
+    sweep()
     engine = Containerd().start().load_usual()
     yield engine
     engine.tear_down()

@@ -13,7 +13,7 @@ from tests.e2e.support import (
     kubectl_1_20,
     kubectl_current,
 )
-from tests.engine.containerd import Containerd
+from tests.engine.containerd import Containerd, unmount_below
 from tests.engine.containerd import missing as engine_missing
 
 KUBECTLS = {"kubectl-1.20": kubectl_1_20, "kubectl-on-path": kubectl_current}
@@ -97,7 +97,8 @@ def engine_podward(
     folder = tmp_path_factory.mktemp("engine-podward")
     server = Podward(folder / "data", "--runtime", f"cri://{containerd.socket}").start()
     yield server
-    server.stop()  # its containers go with their engine
+    server.stop()  # its containers go with their engine, but for what it has mounted for them
+    unmount_below(server.data_dir)
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from podward.cli.http_client import HttpClient
 
 SECONDS = 110.0
 AT_ONCE = 6
-"""So many are applied together: fewer take longer to be begun, more are late for the work of starting all."""
+"""So many are begun together: fewer take longer to be begun, more are late for the work of starting all."""
+BEGIN_SECONDS = 15.0
+"""For so long it is waited for them before others are begun."""
 NAMES = sorted(path.stem for path in TRACES.glob("*.yaml"))
 EXAMPLES = (
     "01-liveness",
@@ -54,7 +56,22 @@ class Watched:
         for at in range(0, len(names), AT_ONCE):
             documents = [one for name in names[at : at + AT_ONCE] for one in _documents(name)]
             self.podward.cli("apply", "-f", "-", input="\n---\n".join(map(json.dumps, documents)))
+            deadline = time.time() + BEGIN_SECONDS
+            while time.time() < deadline and not all(map(self._begun, names[at : at + AT_ONCE])):
+                time.sleep(0.02)
         self.began = time.time()
+
+    def _begun(self, name: str) -> bool:
+        """Its Pod has started something, or cannot."""
+        changes = self.changes.get(f"rec-{name}")
+        status = changes[-1][1].status if changes else None
+        if status is None:
+            return False
+        found = (*(status.initContainerStatuses or ()), *(status.containerStatuses or ()))
+        return any(
+            one.started or one.lastState or (one.state and not _is_coming(one.state))
+            for one in found
+        )
 
     def events(self, name: str) -> list[Event]:
         """Of the Pod of one manifest; seconds since its creation."""
@@ -125,6 +142,11 @@ def _documents(name: str) -> list[dict[str, Any]]:
         document["metadata"]["namespace"] = meta["name"]
         documents.append(document)
     return documents
+
+
+def _is_coming(state: core_v1.ContainerState) -> bool:
+    reason = state.waiting.reason if state.waiting is not None else None
+    return reason in ("ContainerCreating", "PodInitializing")
 
 
 def _is_leaving(pod: core_v1.Pod) -> bool:

@@ -1,5 +1,6 @@
 """Drives the real product from outside: `podward up` as a process, every kubectl this machine can have."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from podward.cli.errors import CliError
+from podward.cli.http_client import HttpClient, StatusError
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".tools"
 T = TypeVar("T")
@@ -28,15 +32,17 @@ def component_missing(what: str) -> None:
 
 
 def eventually(check: Callable[[], T], *, timeout: float = 20.0, what: str = "") -> T:
-    """The first truthy answer of `check`; fails with the last one after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    """The first truthy answer of `check`; fails with the last one after `timeout` seconds. Asked ever more
+    seldom: most checks start a program, and what they wait for needs the processor too."""
+    deadline, pause = time.monotonic() + timeout, 0.05
     while True:
         answer = check()
         if answer:
             return answer
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout} s: {what or check}; last answer {answer!r}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.3 * pause, 0.3)
 
 
 class Podward:
@@ -100,13 +106,35 @@ class Podward:
 
     def tear_down(self) -> None:
         """End Podward and every container it left."""
-        if self.process is not None:
-            self.kill()
         try:
-            self.options = (*self.options, "--stop-pods")
-            self.start().stop()
+            if self.process is None or not self._empties():
+                if self.process is not None:
+                    self.kill()
+                self.options = (*self.options, "--stop-pods")
+                self.start()
+            self.stop()
         finally:
             shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def _empties(self) -> bool:
+        """Whether all its Pods went when they were given a second: then there is no need for another to look
+        for what is left."""
+        client = HttpClient(str(self.kubeconfig))
+        try:
+            for pod in client.request("GET", "/api/v1/pods")["items"]:
+                meta = pod["metadata"]
+                path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
+                with contextlib.suppress(StatusError):  # it has gone meanwhile
+                    client.request("DELETE", path, query={"gracePeriodSeconds": "1"})
+            deadline = time.monotonic() + 15
+            while time.monotonic() < deadline:
+                listed = client.request("GET", "/api/v1/pods")["items"]
+                if not listed and not any((self.data_dir / "pods").glob("*")):
+                    return True
+                time.sleep(0.05)
+        except (OSError, CliError):
+            pass
+        return False
 
 
 def run(*command: str, check: bool = True, timeout: float = 60, **options: Any) -> str:

@@ -1,7 +1,9 @@
 """Every example does what its README says, as processes of this machine and in containers of an engine."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -44,7 +46,7 @@ def space(request: pytest.FixtureRequest, server: Podward) -> Iterator[str]:
 
 
 def test_every_example_is_run_here() -> None:
-    text = Path(__file__).read_text()
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     for folder in (ROOT / "examples").iterdir():
         assert not folder.is_dir() or folder.name in text
 
@@ -115,8 +117,13 @@ def test_the_web_service_is_ready_when_it_answers_and_restarted_when_it_does_not
     eventually(lambda: row(web)[1:4] == ["0/1", "Running", "0"], what="not ready, alive")
     web.cli("exec", "web", "--", "mv", "/site/away.html", "/site/index.html")
     eventually(lambda: row(web)[1:4] == ["1/1", "Running", "0"], what="ready again")
-    pid = run("pgrep", "-f", "http.server 18080 --bind").split()[-1]
-    run("kill", "-STOP", pid)
+    found = json.loads(web.cli("get", "pod", "web", "-o", "json"))
+    [pid] = [
+        pid
+        for pid in run("pgrep", "-fx", r"\S*python\S* -m http.server 18080 .*").split()
+        if found["metadata"]["uid"] in Path("/proc", pid, "mountinfo").read_text()
+    ]
+    os.kill(int(pid), signal.SIGSTOP)
     eventually(lambda: row(web)[1:4] == ["1/1", "Running", "1"], timeout=30, what="restarted")
     events = web.cli("get", "events", "--field-selector", "involvedObject.name=web")
     assert "Liveness probe failed" in events

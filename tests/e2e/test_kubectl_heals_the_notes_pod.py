@@ -16,11 +16,11 @@ apiVersion: v1
 kind: Pod
 metadata: {name: quick, labels: {test: liveness}}
 spec:
-  terminationGracePeriodSeconds: 2
+  terminationGracePeriodSeconds: 1
   containers:
   - name: liveness
     image: busybox
-    args: [/bin/sh, -c, "touch /tmp/healthy; sleep 4; rm -rf /tmp/healthy; sleep 600"]
+    args: [/bin/sh, -c, "touch /tmp/healthy; sleep 2; rm -rf /tmp/healthy; sleep 600"]
     livenessProbe:
       exec: {command: [cat, /tmp/healthy]}
       periodSeconds: 1
@@ -260,7 +260,7 @@ def test_exec_gives_a_terminal(recent_kubectl: Kubectl, namespace: str, tmp_path
 
 
 def test_podward_get_watch_prints_what_the_note_shows(podward: Podward, namespace: str) -> None:
-    quick = QUICK_POD.replace("sleep 4; rm", "rm")  # fails at once: soon in CrashLoopBackOff
+    quick = QUICK_POD.replace("sleep 2; rm", "rm")  # fails at once: soon in CrashLoopBackOff
     podward.cli("apply", "-n", namespace, "-f", "-", input=quick)
 
     def line() -> str:

@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import subprocess
+import time
 from typing import Any
 
+import pytest
 from tests.e2e.support import Podward, eventually
 
 PODS = """
@@ -15,7 +17,7 @@ metadata: {name: lasting}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: main, image: busybox, command: [sleep, "86399"]}
+  - {name: main, image: busybox, command: [sleep, "LASTING"]}
 ---
 apiVersion: v1
 kind: Pod
@@ -23,8 +25,14 @@ metadata: {name: ending}
 spec:
   restartPolicy: Never
   containers:
-  - {name: main, image: busybox, command: [sh, -c, "sleep 4; exit 42"]}
+  - {name: main, image: busybox, command: [sh, -c, "sleep ENDING; exit 42"]}
 """
+
+
+@pytest.fixture
+def lasting() -> str:
+    """How long the Pod `lasting` sleeps, as no other process of this machine does."""
+    return f"86399.{time.time_ns()}"
 
 
 def pods(podward: Podward) -> dict[str, Any]:
@@ -47,17 +55,21 @@ def running(podward: Podward, *names: str) -> bool:
     return all("running" in container(now[name]).get("state", {}) for name in names if name in now)
 
 
-def test_containers_survive_kill_9_and_are_adopted(own_podward: Podward) -> None:
-    own_podward.cli("apply", "-f", "-", input=PODS)
+def test_containers_survive_kill_9_and_are_adopted(own_podward: Podward, lasting: str) -> None:
+    ending = lasting.replace("86399", "86398")
+    manifest = PODS.replace("LASTING", lasting).replace("ENDING", ending)
+    own_podward.cli("apply", "-f", "-", input=manifest)
     eventually(lambda: running(own_podward, "lasting", "ending") and len(pods(own_podward)) == 2)
     before = pods(own_podward)
-    pids = processes("86399")
+    pids = eventually(lambda: processes(lasting))
     assert len(pids) == 1
+    [sleep] = eventually(lambda: processes(ending))
 
     own_podward.kill()
-    assert processes("86399") == pids
+    assert processes(lasting) == pids
     # `ending` exits while nobody watches.
-    eventually(lambda: not processes("4"), timeout=10)
+    os.kill(sleep, signal.SIGKILL)
+    eventually(lambda: not processes(ending))
     own_podward.start()
 
     def settled() -> bool:
@@ -68,7 +80,7 @@ def test_containers_survive_kill_9_and_are_adopted(own_podward: Podward) -> None
     assert container(after["ending"])["state"]["terminated"]["exitCode"] == 42
     assert container(after["lasting"])["containerID"] == container(before["lasting"])["containerID"]
     assert container(after["lasting"])["restartCount"] == 0
-    assert processes("86399") == pids
+    assert processes(lasting) == pids
 
     os.kill(pids[0], signal.SIGKILL)  # the adopted container is still watched
 
@@ -79,17 +91,19 @@ def test_containers_survive_kill_9_and_are_adopted(own_podward: Podward) -> None
     assert container(pods(own_podward)["lasting"])["lastState"]["terminated"]["exitCode"] == 137
 
 
-def test_sigterm_leaves_containers_running_and_stop_pods_ends_them(own_podward: Podward) -> None:
-    own_podward.cli("apply", "-f", "-", input=PODS.split("---")[0])
+def test_sigterm_leaves_containers_running_and_stop_pods_ends_them(
+    own_podward: Podward, lasting: str
+) -> None:
+    own_podward.cli("apply", "-f", "-", input=PODS.split("---")[0].replace("LASTING", lasting))
     eventually(lambda: running(own_podward, "lasting") and pods(own_podward))
-    pids = processes("86399")
+    pids = eventually(lambda: processes(lasting))
     assert own_podward.stop() == 0
-    assert processes("86399") == pids
+    assert processes(lasting) == pids
     own_podward.options = ("--stop-pods",)
     own_podward.start()
     eventually(lambda: running(own_podward, "lasting"))
     assert own_podward.stop() == 0
-    eventually(lambda: not processes("86399"), what="the container's end")
+    eventually(lambda: not processes(lasting), what="the container's end")
 
 
 def test_a_second_podward_on_the_same_data_directory_refuses(own_podward: Podward) -> None:

@@ -1,16 +1,29 @@
-"""containerd of our own: its own root, state, socket and network, beside whatever engine the machine has."""
+"""containerd of our own: its own root, state, socket and network, beside whatever engine the machine has.
 
+Whoever starts one holds a lock in its folder for as long as he lives. An engine that nobody holds is what a
+test run left that was killed: the next one tears it down (`sweep`).
+"""
+
+import contextlib
+import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from tests.engine.images import Image, busybox, host, nginx, pause
 from tests.engine.registry import Registry
+
+from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
+
+PREFIX = "pw-"
 
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _CONFIG = """version = 2
@@ -25,6 +38,7 @@ oom_score = 0
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
   enable_unprivileged_ports = true
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}"
     conf_dir = "{folder}/cni"
@@ -41,6 +55,17 @@ _NETWORK = """{{
   ]
 }}
 """
+
+
+_CGROUPS = Path("/sys/fs/cgroup")
+LOCK = "held"
+
+
+def _hold(folder: Path) -> object:
+    """Until this process ends: children do not inherit it."""
+    file = (folder / LOCK).open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def missing() -> list[str]:
@@ -61,12 +86,16 @@ def _path() -> str:
 class Containerd:
     """One engine. Its folder is short-named: a Unix socket's path may have 107 bytes."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pw-"))
+    def __init__(self, left: Path | None = None) -> None:
+        """`left`: the folder of one that its test run has left behind, to be torn down."""
+        self.folder = left or Path(tempfile.mkdtemp(prefix=PREFIX))
         self.socket = self.folder / "c.sock"
-        self.bridge = f"pw{os.getpid() % 100000:05d}{self.folder.name[-4:]}".replace("_", "x")
+        self.bridge = f"pw{self.folder.name.removeprefix(PREFIX)}".replace("_", "x")
         self._process: subprocess.Popen[bytes] | None = None
         self._mirror: Registry | None = None
+        if left is not None:
+            return
+        self._hold = _hold(self.folder)
         cni = next(folder for folder in CNI_FOLDERS if Path(folder, "bridge").exists())
         (self.folder / "cni").mkdir()
         config = _CONFIG.format(folder=self.folder, socket=self.socket, cni=cni)
@@ -81,6 +110,7 @@ class Containerd:
         return f"unix://{self.socket}"
 
     def start(self) -> "Containerd":
+        self.socket.unlink(missing_ok=True)  # of one that was killed
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(
             ["containerd", "--config", str(self.folder / "config.toml")],
@@ -88,7 +118,7 @@ class Containerd:
         )  # fmt: skip
         log.close()
         deadline = time.monotonic() + 30
-        while self._ctr("version", check=False).returncode != 0:
+        while not self.socket.exists() or self._ctr("version", check=False).returncode != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"containerd does not start: {self.log()[-2000:]}")
             time.sleep(0.05)
@@ -144,12 +174,13 @@ class Containerd:
         return done
 
     def tear_down(self) -> None:
-        """Every task, container, mount and network of it, then the engine."""
+        """Every task, container, mount, cgroup and network of it, then the engine."""
         if self._mirror is not None:
             self._mirror.stop()
             self._mirror = None
         if self._process is None:
             self.start()
+        pods = self._pods()
         for task in self.ctr("tasks", "ls", "-q").split():
             self._ctr("tasks", "kill", "-s", "SIGKILL", task, check=False)
         deadline = time.monotonic() + 10
@@ -160,15 +191,99 @@ class Containerd:
         for container in self.ctr("containers", "ls", "-q").split():
             self._ctr("containers", "rm", container, check=False)
         self.stop()
-        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-            place = line.split()[1]
-            if place.startswith(f"{self.folder}/"):
-                subprocess.run(["umount", "-l", place], check=False)
-        namespaces = self.folder / "namespaces"
-        if namespaces.exists():
-            shutil.rmtree(namespaces, ignore_errors=True)
+        self.clear(pods)
+
+    def _pods(self) -> list[str]:
+        """The UIDs of those that have a sandbox here."""
+        with grpc.insecure_channel(f"unix:{self.socket}") as channel:
+            ask = channel.unary_unary(
+                "/runtime.v1.RuntimeService/ListPodSandbox",
+                request_serializer=pb.ListPodSandboxRequest.SerializeToString,
+                response_deserializer=pb.ListPodSandboxResponse.FromString,
+            )
+            listed = ask(pb.ListPodSandboxRequest(), timeout=20, wait_for_ready=True)
+        return [one.metadata.uid for one in listed.items]
+
+    def clear(self, pods: Iterable[str]) -> None:
+        """What is left on the machine when nothing runs any more."""
+        unmount_below(self.folder)
+        for uid in pods:
+            for group in pod_cgroups(uid):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
+        self._close_ports()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _close_ports(self) -> None:
+        """The rules of `hostPort`s: a chain for each sandbox, and what leads to it."""
+        for rule in nat("-S"):
+            if rule.startswith("-A CNI-HOSTPORT-DNAT") and f'name: \\"{self.bridge}\\"' in rule:
+                words = shlex.split(rule)
+                nat("-D", *words[1:])
+                nat("-F", words[-1])
+                nat("-X", words[-1])
+
+
+def nat(*arguments: str) -> list[str]:
+    """The lines that `iptables` prints of the nat table."""
+    done = subprocess.run(
+        ["iptables", "-w", "-t", "nat", *arguments],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PATH": _path()}, check=False,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def pod_cgroups(uid: str) -> list[Path]:
+    """Of every controller (cgroup v1), or the one (v2)."""
+    roots = [root / "kubepods" for root in (_CGROUPS, *_CGROUPS.iterdir())]
+    return [one for root in roots for one in (*root.glob(f"pod{uid}"), *root.glob(f"*/pod{uid}"))]
+
+
+def unmount_below(folder: Path) -> None:
+    """Whoever removes a folder next finds nothing busy in it."""
+    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+        place = line.split()[1]
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "-l", place], check=False)
+
+
+def sweep() -> None:
+    """Tear down every engine whose test run is dead; of those that are held, or were never ours, nothing is
+    touched."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        lock = folder / LOCK
+        if not lock.exists():
+            continue
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            words = {f"cri://{folder}/c.sock", f"{folder}/config.toml"}
+            for pid, command in _commands():
+                if not words.isdisjoint(command):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                    if "--data-dir" in command:  # a server that used the engine
+                        unmount_below(Path(command[command.index("--data-dir") + 1]))
+            left = Containerd(folder)
+            try:
+                left.tear_down()
+            except (
+                pytest.fail.Exception
+            ):  # it had hardly begun, or is broken: then without its help
+                for pid, command in _commands():
+                    if any(str(folder) in word for word in command):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                left.clear(())
+
+
+def _commands() -> Iterator[tuple[int, list[str]]]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield int(path.parent.name), path.read_text(errors="replace").split("\0")
 
 
 def _free_subnet(folder: Path) -> str:

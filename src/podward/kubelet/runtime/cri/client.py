@@ -44,7 +44,7 @@ class EngineNotFound(EngineFailure, NotFound):
 
 
 class EngineUnavailable(EngineFailure, RuntimeUnavailable):
-    """Nobody answers at the socket, or not yet."""
+    """Nobody answers at the socket, or not yet; or whoever did has gone before the answer was there."""
 
     @property
     def cause(self) -> str:
@@ -65,6 +65,8 @@ _DIALLED = re.compile(r"dial unix \S+: connect: ([^\"]+)")
 _FAILURES: dict[grpc.StatusCode, type[EngineFailure]] = {
     grpc.StatusCode.NOT_FOUND: EngineNotFound,
     grpc.StatusCode.UNAVAILABLE: EngineUnavailable,
+    # Not by us, who would be told otherwise: an engine that ends gives up what it is at.
+    grpc.StatusCode.CANCELLED: EngineUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: EngineTimeout,
     grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
 }
