@@ -12,6 +12,7 @@ from tests.e2e.support import (
     component_missing,
     kubectl_1_20,
     kubectl_current,
+    unmount_below,
 )
 from tests.engine.containerd import Containerd
 from tests.engine.containerd import missing as engine_missing
@@ -98,6 +99,9 @@ def engine_podward(
     server = Podward(folder / "data", "--runtime", f"cri://{containerd.socket}").start()
     yield server
     server.stop()  # its containers go with their engine
+    unmount_below(
+        server.data_dir
+    )  # where nobody takes leave of the Pods, their memory stays mounted
 
 
 @pytest.fixture

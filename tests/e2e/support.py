@@ -200,3 +200,10 @@ def kubectl_current() -> Path | None:
     """The kubectl on the PATH."""
     found = shutil.which("kubectl")
     return Path(found) if found else None
+
+
+def unmount_below(folder: Path) -> None:
+    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+        place = line.split()[1]
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "-l", place], check=False)
