@@ -44,6 +44,8 @@ class Space:
         self.name = name
         self.client = HttpClient(str(kubectl.podward.kubeconfig))
         self.base = f"/api/v1/namespaces/{name}"
+        self.seen: dict[str, Any] = {}
+        """How something was when all began."""
 
     def run(self, *arguments: str, **options: Any) -> str:
         """kubectl in this namespace."""
@@ -85,16 +87,16 @@ class Space:
     def comes(self, name: str, check: Check, *, timeout: float = 40) -> Any:
         """The Pod's status once `check` finds it right."""
 
-        def look() -> Any:
-            nonlocal seen
-            seen = self.status(name)
-            return seen if seen.get("containerStatuses") and check(seen) else None
+        seen: list[Any] = [None]
 
-        seen: Any = None
+        def look() -> Any:
+            seen[0] = self.status(name)
+            return seen[0] if seen[0].get("containerStatuses") and check(seen[0]) else None
+
         try:
             return eventually(look, timeout=timeout)
         except BaseException as error:
-            error.add_note(f"{name} does not come to what it should: {seen}; {self.events(name)}")
+            error.add_note(f"{name} is not what it should be: {seen[0]}; {self.events(name)}")
             raise
 
     def log(self, name: str, container: str = "main") -> list[str]:

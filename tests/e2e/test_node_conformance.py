@@ -212,6 +212,7 @@ PODS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+NODE_LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1"
 ANNOTATIONS = {"expressions": {"main": "/whole", "dots": "..", "tick": "x"}}
 OBJECTS: list[dict[str, Any]] = [
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -246,6 +247,7 @@ def space(
     ]
     made.apply(*OBJECTS)
     made.apply(*pods)
+    made.seen["lease"] = made.ask("GET", NODE_LEASE)
     yield made
     made.kubectl("delete", "runtimeclass", "conformance-plain")
     made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
@@ -551,7 +553,7 @@ def test_gates_are_asked_before_a_pod_is_ready(space: Space) -> None:
 def test_a_pod_is_changed_watched_and_given_a_status(space: Space) -> None:
     """Label and image of a Pod that runs, then its status, put as a whole."""
     space.comes("image-changes", lambda s: s["phase"] == "Running")
-    change = {
+    change: dict[str, Any] = {
         "metadata": {"labels": {"changed": "yes"}},
         "spec": {"containers": [{"name": "main", "image": "busybox:1.36"}],
                  "terminationGracePeriodSeconds": 1},
@@ -735,6 +737,18 @@ def test_names_of_sysctls_that_are_none_are_invalid(space: Space) -> None:
 
 
 # ---- the end
+
+
+def test_the_node_has_a_lease_of_its_own_that_it_renews(space: Space) -> None:
+    before, lease = space.seen["lease"], space.ask("GET", NODE_LEASE)
+    node = space.ask("GET", "/api/v1/nodes/node-1")
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": node["metadata"]["uid"]}
+    assert lease["metadata"]["ownerReferences"] == [owner]
+    spec = lease["spec"]
+    assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("node-1", 40)
+    eventually(  # every ten seconds: long ago
+        lambda: space.ask("GET", NODE_LEASE)["spec"]["renewTime"] > before["spec"]["renewTime"]
+    )
 
 
 def test_a_collection_of_pods_is_deleted_as_one(space: Space) -> None:

@@ -97,7 +97,7 @@ def mounts(below: str, names: Any) -> list[dict[str, Any]]:
 def looks(*, fs_group: bool) -> dict[str, Any]:
     places = mounts("/v", FILES) + mounts("/e", EMPTY)
     by_user = {"runAsUser": USER, "runAsGroup": USER}
-    security = {"securityContext": {"fsGroup": GROUP}} if fs_group else {}
+    security: dict[str, Any] = {"securityContext": {"fsGroup": GROUP}} if fs_group else {}
     return spec(
         sh(LOOK, volumeMounts=places),
         sh(LOOK, volumeMounts=places, securityContext=by_user) | {"name": "user"},
@@ -301,10 +301,11 @@ def test_what_comes_later_goes_or_changes_is_seen(space: Space) -> None:
 
 def test_what_is_required_and_not_there_is_waited_for(space: Space) -> None:
     def said() -> dict[str, str]:
-        found = space.told("lacking", "FailedMount")
-        return {m.split('"')[1]: m.partition(" : ")[2] for m in found}
+        told = [m.partition(" : ") for m in space.told("lacking", "FailedMount")]
+        found = {head.split('"')[1]: text for head, _, text in told}
+        return found if found.keys() == LACKING.keys() else {}
 
-    found = eventually(lambda: (s := said()).keys() == LACKING.keys() and s)
+    found = eventually(said)
     assert found["config"] == 'configmap "none" not found'
     assert found["secret"] == 'secret "none" not found'
     assert "references non-existent config key: none" in found["config-key"]

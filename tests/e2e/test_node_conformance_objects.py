@@ -148,21 +148,3 @@ def test_a_runtime_class_that_was_deleted_is_not_there_for_pods(space: Space) ->
         return False
 
     eventually(refused, what="no such class any more")
-
-
-def test_the_node_has_a_lease_of_its_own_that_it_renews(space: Space) -> None:
-    path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1"
-    lease = eventually(lambda: space.ask("GET", path))
-    [owner] = lease["metadata"]["ownerReferences"]
-    node = space.ask("GET", "/api/v1/nodes/node-1")
-    assert (owner["kind"], owner["name"], owner["uid"]) == (
-        "Node",
-        "node-1",
-        node["metadata"]["uid"],
-    )
-    assert lease["spec"]["holderIdentity"] == "node-1"
-    assert lease["spec"]["leaseDurationSeconds"] == 40
-    eventually(
-        lambda: space.ask("GET", path)["spec"]["renewTime"] > lease["spec"]["renewTime"],
-        what="it is renewed every ten seconds",
-    )
