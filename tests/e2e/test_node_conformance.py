@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 import yaml
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tests.e2e.conformance import Space, condition, field, main_of, sh, spec
 from tests.e2e.support import Kubectl, Podward, component_missing, eventually, kubectl_current
 from tests.engine.containerd import Containerd
@@ -226,8 +229,39 @@ OBJECTS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
+def grpc_port() -> Iterator[int]:
+    """Of a server on this machine that says of itself how its services are."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    servicer = health.HealthServicer()
+    servicer.set("well", health_pb2.HealthCheckResponse.SERVING)
+    servicer.set("ill", health_pb2.HealthCheckResponse.NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("0.0.0.0:0")
+    server.start()
+    yield port
+    server.stop(0)
+
+
+def asked_by_grpc(port: int) -> dict[str, Any]:
+    """In the machine's network: what is asked there is the test's own server."""
+
+    def probe(service: str) -> dict[str, Any]:
+        return {"grpc": {"port": port, "service": service}, **QUICK}
+
+    return spec(
+        sh(SLEEP, livenessProbe=probe("well")),
+        sh(SLEEP, livenessProbe=probe("ill")) | {"name": "ill"},
+        policy="Always",
+        hostNetwork=True,
+    )
+
+
+@pytest.fixture(scope="module")
 def space(
-    engine_podward: Podward, containerd: Containerd, tmp_path_factory: pytest.TempPathFactory
+    engine_podward: Podward,
+    containerd: Containerd,
+    tmp_path_factory: pytest.TempPathFactory,
+    grpc_port: int,
 ) -> Iterator[Space]:
     """All of them, begun together."""
     binary = kubectl_current()
@@ -243,7 +277,7 @@ def space(
             labels={"group": "conformance", "name": name},
             annotations=ANNOTATIONS.get(name, {}),
         )
-        for name, wanted in PODS.items()
+        for name, wanted in (PODS | {"grpc": asked_by_grpc(grpc_port)}).items()
     ]
     made.apply(*OBJECTS)
     made.apply(*pods)
@@ -270,6 +304,14 @@ def restarted(found: Any) -> bool:
 )
 def test_a_failing_liveness_probe_restarts(space: Space, name: str) -> None:
     space.comes(name, restarted)
+
+
+def test_grpc_liveness_is_asked_of_each_container_alone(space: Space) -> None:
+    def restarts(status: Any) -> dict[str, int]:
+        return {c["name"]: c["restartCount"] for c in status["containerStatuses"]}
+
+    found = space.comes("grpc", lambda status: restarts(status).get("ill", 0) >= 1)
+    assert restarts(found)["main"] == 0
 
 
 def test_a_slow_start_is_given_its_time(space: Space) -> None:
