@@ -97,6 +97,8 @@ class ClusterConfig:
     node_name: str = "localhost"
     runtime: str = "process"
     isolation: str = "auto"
+    exec_probes: Literal["direct", "engine"] = "direct"
+    """Commands in an engine's containers: forked into them by us, or by the engine."""
     stop_pods: bool = False
     log_limits: LogLimits = field(default_factory=LogLimits)
     pod_presets: PodPresets = "safe"
@@ -398,7 +400,8 @@ async def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_i
     from podward.kubelet.runtime.cri.discovery import find
 
     engine = await find(config.runtime)
-    return CriRuntime(engine.socket, instance=_instance(folder, entropy), clock=clock)
+    instance = _instance(folder, entropy)
+    return CriRuntime(engine.socket, instance=instance, clock=clock, exec_probes=config.exec_probes)
 
 
 def _with_tokens(config: ClusterConfig) -> bool:
@@ -419,7 +422,9 @@ def _instance(folder: Path, entropy: Entropy) -> str:
     path = folder / "instance"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.write_text(entropy.hex(16))
+        fresh = path.with_suffix(".new")
+        fresh.write_text(entropy.hex(16))
+        fresh.rename(path)  # whole or not at all: an empty one would be anybody's
     return path.read_text().strip()
 
 

@@ -22,7 +22,8 @@ EXPECTED = {
     "08-crash-loop": ["0/1", "CrashLoopBackOff", "1"],
     "10-health-preset": ["1/1", "Running", "1"],
 }
-"""Example -> READY, STATUS and RESTARTS that its Pod comes to."""
+"""Example -> READY, STATUS and RESTARTS that its Pod comes to; 13-real-containers has a file of its own,
+`test_real_containers.py`."""
 
 
 @pytest.fixture(scope="module", params=SERVERS)

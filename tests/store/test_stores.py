@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.contracts import store as contract
@@ -155,3 +156,21 @@ def test_the_index_agrees_with_a_dictionary(steps: list[tuple[str, str]]) -> Non
     for revision, state in enumerate(past):
         listing = index.range("", revision=revision, limit=0, after="")
         assert {record.key: record.revision for record in listing.records} == state
+
+
+def test_a_watch_ends_at_a_time_that_has_all_but_come() -> None:
+    """uvloop makes no timer of what is due within half a millisecond."""
+
+    async def main() -> None:
+        store = MemoryStore()
+        watch = store.watch("/registry/", after=store.revision)
+        loop = asyncio.get_running_loop()
+        for _ in range(20):
+            assert await asyncio.wait_for(watch.until(loop.time() + 0.0004), 5) == []
+        for _ in range(20):
+            waiting = asyncio.ensure_future(watch.until(loop.time() + 0.0004))
+            await store.put(f"/registry/{_}", lambda revision: b"{}", expected=0)
+            await asyncio.wait_for(waiting, 5)
+        await watch.aclose()
+
+    uvloop.run(main())

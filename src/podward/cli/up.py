@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -71,6 +71,13 @@ def _size(text: str) -> int:
     show_default=True,
     help="Files that are kept of it, the current one included.",
 )
+@click.option(
+    "--exec-probes",
+    type=click.Choice(["direct", "engine"]),
+    default="direct",
+    show_default=True,
+    help="Who runs the commands of probes and hooks in an engine's containers.",
+)
 @preset_options
 @click.option(
     "--service-account-tokens/--no-service-account-tokens",
@@ -87,6 +94,7 @@ def command(
     allowed_unsafe_sysctls: str,
     container_log_max_size: str,
     container_log_max_files: int,
+    exec_probes: Literal["direct", "engine"],
     stop_pods: bool,
     pod_presets: "PodPresets",
     service_account_tokens: bool | None,
@@ -103,6 +111,7 @@ def command(
         node_name=node_name or socket.gethostname().lower(),
         runtime=runtime,
         isolation=isolation,
+        exec_probes=exec_probes,
         stop_pods=stop_pods,
         log_limits=LogLimits(_size(container_log_max_size), container_log_max_files),
         pod_presets=pod_presets,

@@ -162,8 +162,10 @@ class EventRecorder:
                 await self._write(entry)
                 return
             except ApiError as error:
-                # The server read it and refused: saying it again would not help.
-                log.warning("cannot record %s: %s", entry.event.reason, error)
+                # The server read it and refused: saying it again would not help. A namespace that goes takes
+                # no last words, which surprises nobody.
+                level = logging.DEBUG if "being terminated" in str(error) else logging.WARNING
+                log.log(level, "cannot record %s: %s", entry.event.reason, error)
                 return
             except TransportError as error:
                 log.warning("cannot record %s: %s", entry.event.reason, error)

@@ -137,7 +137,9 @@ class PodWorker:
         """Not before this, in the loop's time."""
         self._wake = asyncio.Event()
         self._wake.set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
+        """When it strikes. What is due at once has no time of its own on every loop."""
         self._deleting: asyncio.Task[None] | None = None
         self.task = asyncio.create_task(
             self._run(), name=f"pod {self._meta.namespace}/{self._meta.name}"
@@ -184,7 +186,7 @@ class PodWorker:
     def resync(self) -> None:
         """A look at the Pod for no reason, unless one is due soon for a reason: that takes its place."""
         now = asyncio.get_running_loop().time()
-        if self._timer is None or not now < self._timer.when() <= now + 1.5 * RESYNC_SECONDS:
+        if self._timer is None or not now < self._due <= now + 1.5 * RESYNC_SECONDS:
             self._wake.set()
 
     def status_written(self) -> None:
@@ -665,11 +667,11 @@ class PodWorker:
         """The earliest wish wins; each turn wishes anew."""
         loop = asyncio.get_running_loop()
         when = loop.time() + seconds
-        if self._timer is not None and loop.time() < self._timer.when() <= when:
+        if self._timer is not None and loop.time() < self._due <= when:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(when, self._wake.set)
+        self._timer, self._due = loop.call_at(when, self._wake.set), when
 
     def _retry_delay(self) -> float:
         return RETRY_SECONDS * self._tools.entropy.uniform(1, 1.5)

@@ -227,7 +227,8 @@ class IndexWatch:
         self._after = after
         self._watcher: Watcher | None = None
         self._over = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
         """Kept from step to step: mostly many of them end before one time."""
         self._rung: float | None = None
         """The time that the timer has told of."""
@@ -264,10 +265,10 @@ class IndexWatch:
         loop = asyncio.get_running_loop()
         if self._rung == when or loop.time() >= when:
             return True
-        if self._timer is None or self._timer.when() != when:
+        if self._timer is None or self._due != when:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(when, self._ring, when)
+            self._timer, self._due = loop.call_at(when, self._ring, when), when
         return False
 
     def _ring(self, when: float) -> None:

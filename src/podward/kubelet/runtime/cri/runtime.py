@@ -6,9 +6,12 @@ What is done is said here; what is there, and what happens to it, the observer k
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
 
 from podward.kubelet.runtime.base import (
     ContainerConfig,
@@ -43,6 +46,7 @@ from podward.kubelet.runtime.cri.configs import (
     container_config,
     sandbox_config,
 )
+from podward.kubelet.runtime.cri.direct_exec import DirectExec
 from podward.kubelet.runtime.cri.exits import until_exit
 from podward.kubelet.runtime.cri.features import engine_features
 from podward.kubelet.runtime.cri.images import CriImages
@@ -60,9 +64,19 @@ _OUTPUT_LIMIT = 16 * 1024
 _STOP_MARGIN_SECONDS = 120.0
 
 
+ExecProbes = Literal["direct", "engine"]
+"""Commands that are waited for: forked into the container by us where we can, or always by the engine."""
+
+
 class CriRuntime:
     def __init__(
-        self, socket_path: str, *, instance: str, clock: Clock, network: Network | None = None
+        self,
+        socket_path: str,
+        *,
+        instance: str,
+        clock: Clock,
+        network: Network | None = None,
+        exec_probes: ExecProbes = "direct",
     ) -> None:
         """`instance`: whose the sandboxes are; others on the same engine are not touched. `network`: where the
         engine's streaming server is found; the machine's own unless told otherwise."""
@@ -77,6 +91,7 @@ class CriRuntime:
         self._sandbox_configs: dict[str, pb.PodSandboxConfig] = {}
         self._events: asyncio.Queue[ContainerEvent | None] = asyncio.Queue()
         self._observer = Observer(self._client, instance, self._events.put_nowait)
+        self._direct = DirectExec(self._info) if exec_probes == "direct" else None
 
     @property
     def name(self) -> str:
@@ -110,6 +125,8 @@ class CriRuntime:
 
     async def close(self) -> None:
         await self._observer.close()
+        if self._direct is not None:
+            self._direct.close()
         await self._client.close()
         self._events.put_nowait(None)
         self._inotify.close()
@@ -232,6 +249,10 @@ class CriRuntime:
     async def exec_sync(
         self, container_id: str, command: Sequence[str], timeout: float | None
     ) -> ExecResult:
+        if self._direct is not None:
+            done = await self._direct.exec_sync(container_id, command, timeout)
+            if done is not None:
+                return done
         seconds = math.ceil(timeout) if timeout else 0
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=seconds)
         limit = CALL_LIMIT_SECONDS if timeout is None else timeout
@@ -242,6 +263,14 @@ class CriRuntime:
         return ExecResult(
             found.exit_code, found.stdout[:_OUTPUT_LIMIT], found.stderr[:_OUTPUT_LIMIT]
         )
+
+    async def _info(self, container_id: str) -> Mapping[str, Any]:
+        request = pb.ContainerStatusRequest(container_id=container_id, verbose=True)
+        found = await self._client.runtime("ContainerStatus", request, pb.ContainerStatusResponse)
+        with contextlib.suppress(msgspec.DecodeError):
+            info: dict[str, Any] = msgspec.json.decode(found.info.get("info", "{}"))
+            return info
+        return {}
 
     async def exec(
         self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from podward.kubelet.runtime.base import ExecResult, ExecTimeout
 from podward.kubelet.runtime.linux.identity import ProcessIdentity, identify
@@ -99,6 +100,10 @@ class Streams:
         self._descriptors = (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), stdout, stderr)
         self._open = True
 
+    def descriptors(self) -> tuple[int, int, int]:
+        """stdin, stdout, stderr, for who hands them on; `close` is then his to call."""
+        return self._descriptors
+
     def popen(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str | None
     ) -> "subprocess.Popen[bytes]":
@@ -119,32 +124,69 @@ class Streams:
                 os.close(descriptor)
 
 
-Spawn = Callable[[Streams], Awaitable["subprocess.Popen[bytes]"]]
+class Child(Protocol):
+    """A process that is ours to wait for, however it was made."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
 
 
-async def run_to_end(spawn: Spawn, timeout: float | None) -> ExecResult:
-    """Run a command and collect its output. `ExecTimeout` after killing it with all that it started."""
+Spawn = Callable[[Streams], Awaitable[Child]]
+
+
+async def run_to_end(
+    spawn: Spawn, timeout: float | None, *, to_the_last_word: bool = False
+) -> ExecResult:
+    """Run a command and collect its output. `ExecTimeout` after killing it with all that it started.
+
+    `to_the_last_word`: a command is over when nobody can write to its output any more, as engines have it; else
+    when it has ended itself.
+    """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
-    try:
-        process = await spawn(Streams(out_write, err_write))
-    except BaseException:
-        os.close(out_read)
-        os.close(err_read)
-        raise
     collectors = _Collector(out_read), _Collector(err_read)
+    process: Child | None = None
     try:
         async with asyncio.timeout(timeout):
+            process = await spawn(Streams(out_write, err_write))
             await ended(process.pid)
+            if to_the_last_word:
+                await asyncio.gather(*(asyncio.shield(one.done) for one in collectors))
     except TimeoutError:
         raise ExecTimeout(f"command timed out after {timeout:g}s") from None
     finally:
-        if process.poll() is None:
-            kill_session(process.pid)
-            process.wait()
+        if process is not None:
+            unfinished = not all(one.done.done() for one in collectors)
+            if process.poll() is None or (to_the_last_word and unfinished):
+                kill_session(process.pid)
+            await reaped(process)
         for collector in collectors:
             collector.drain()
-    return ExecResult(exit_code(process.returncode), collectors[0].output(), collectors[1].output())
+    return ExecResult(exit_code(process.wait()), collectors[0].output(), collectors[1].output())
+
+
+async def reaped(process: Child) -> None:
+    """A killed process ends at once, unless the kernel holds it (a frozen cgroup): nobody waits for that.
+
+    It is reaped whenever it does end: a zombie of ours in a container's pid namespace keeps the container's
+    first process from ending (zap_pid_ns_processes waits for every other one).
+    """
+    if process.poll() is not None:
+        return
+    end = asyncio.ensure_future(ended(process.pid))
+    end.add_done_callback(lambda _: process.poll())
+    _ending.add(end)
+    end.add_done_callback(_ending.discard)
+    await asyncio.wait((end,), timeout=_KILL_SECONDS)
+
+
+_KILL_SECONDS = 2.0
+_ending: set["asyncio.Future[None]"] = set()
+"""What was killed and has not ended yet; the loop itself does not hold its tasks."""
 
 
 def spawning(argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> Spawn:

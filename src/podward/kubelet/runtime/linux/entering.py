@@ -16,22 +16,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+from podward.kubelet.runtime.linux.capabilities import NUMBERS, last_capability
 from podward.kubelet.runtime.linux.children import Streams
 
 _CLONE_FS = 0x00000200
 _NAMESPACES = {"mnt": 0x00020000, "pid": 0x20000000, "uts": 0x04000000, "ipc": 0x08000000}
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
-
-# <linux/capability.h>, in order from 0: the numbers never change.
-_NAMES = """
-CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
-NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
-SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME
-SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
-WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
-"""
-_NUMBERS = {f"CAP_{name}": number for number, name in enumerate(_NAMES.split())}
 
 
 class CannotEnter(OSError):
@@ -119,8 +110,8 @@ def _join(pid: int) -> None:
 
 def _limit(capabilities: Sequence[str]) -> None:
     """Bounding and inheritable set; what root's exec then permits is no more (capabilities(7))."""
-    kept = {_NUMBERS[name] for name in capabilities}
-    for number in range(_last_capability() + 1):
+    kept = {NUMBERS[name] for name in capabilities}
+    for number in range(last_capability() + 1):
         if number not in kept:
             _prctl(_PR_CAPBSET_DROP, number)
     header, sets = _Header(_CAPABILITY_VERSION_3, 0), (_Sets * 2)()
@@ -130,12 +121,6 @@ def _limit(capabilities: Sequence[str]) -> None:
         sets[half].inheritable = mask
     _call("capset", ctypes.byref(header), sets)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-@cache
-def _last_capability() -> int:
-    with open("/proc/sys/kernel/cap_last_cap") as file:
-        return int(file.read())
 
 
 @cache
