@@ -4,6 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+from lightkube.models import meta_v1
+
 from podward.kubelet.node import NodeFacts, NodeReporter
 from podward.kubelet.runtime.base import RuntimeUnavailable
 from podward.machinery.clock import LoopClock
@@ -21,10 +23,13 @@ class Server:
         self._clock = clock
         self.reports: list[tuple[float, str, str, str, float]] = []
 
-    async def get(self, *_: Any, **__: Any) -> None: ...
+    async def get(self, kind: Any, name: str) -> Any:
+        return kind(metadata=meta_v1.ObjectMeta(name=name, uid="u"))
 
     async def patch(self, kind: Any, name: str, patch: Any, **_: Any) -> None:
         if "status" not in patch:
+            [owner] = patch["metadata"]["ownerReferences"]
+            assert (owner.apiVersion, owner.kind, owner.name, owner.uid) == ("v1", "Node", "n", "u")
             return
         *pressures, ready = patch["status"].conditions
         assert ready.type == "Ready"

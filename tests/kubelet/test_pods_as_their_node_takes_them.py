@@ -26,6 +26,16 @@ def test_a_pod_that_its_node_must_not_run_fails_at_once_and_nothing_of_it_starts
     assert not status.containerStatuses
 
 
+def test_a_pod_of_another_operating_system_is_rejected() -> None:
+    recording = live(pod(SLEEPS, os={"name": "windows"}), 20)
+    status = last(recording)
+    text = "Failed to admit pod as the OS field doesn't match node OS"
+    assert (status.phase, status.reason) == ("Failed", "PodOSNotSupported")
+    assert status.message == f"Pod was rejected: {text}"
+    assert events(recording, "PodOSNotSupported", "Started")[0][1:] == ("PodOSNotSupported", text)
+    assert states(live(pod(SLEEPS, os={"name": "linux"}), 20), "a")[-1][1] == "running"
+
+
 def test_a_pod_with_safe_ones_runs() -> None:
     safe = {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}
     assert states(live(pod(SLEEPS, securityContext=safe), 20), "a")[-1][1] == "running"

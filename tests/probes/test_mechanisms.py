@@ -106,6 +106,9 @@ def get(handler: Handler, timeout: float = 1.0, **fields: Any) -> tuple[ProbeRes
             Outcome.SUCCESS,
             "ab",
         ),
+        # Go asks for no carriage returns: what CGI scripts answer is often half without.
+        ("HTTP/1.1 200 OK\nContent-Length: 2\n\nab", Outcome.SUCCESS, "ab"),
+        ("HTTP/1.1 200 OK\r\n\n", Outcome.SUCCESS, ""),
         (ok("x" * 20_000), Outcome.SUCCESS, "x" * 10_240),
         (
             "HTTP/1.1 304 Not Modified\r\n\r\n",

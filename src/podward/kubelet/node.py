@@ -100,6 +100,8 @@ class NodeReporter:
         """When the node became ready, or ceased to be."""
         self._born: datetime | None = None
         self._news = asyncio.Event()
+        self._uid = ""
+        """Of the Node object: it owns the lease."""
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -145,7 +147,7 @@ class NodeReporter:
     async def _report(self) -> None:
         facts = self._facts
         try:
-            await self._client.get(core_v1.Node, facts.name)
+            node = await self._client.get(core_v1.Node, facts.name)
         except ApiError as error:
             if error.code != 404:
                 raise
@@ -155,7 +157,8 @@ class NodeReporter:
                 "kubernetes.io/os": "linux",
             }
             meta = meta_v1.ObjectMeta(name=facts.name, labels=labels)
-            await self._client.create(core_v1.Node(metadata=meta, spec=core_v1.NodeSpec()))
+            node = await self._client.create(core_v1.Node(metadata=meta, spec=core_v1.NodeSpec()))
+        self._uid = (node.metadata and node.metadata.uid) or ""
         await self._client.patch(
             core_v1.Node, facts.name, {"status": self._status()}, patch_type="merge",
             subresource="status",
@@ -203,13 +206,19 @@ class NodeReporter:
             leaseDurationSeconds=LEASE_SECONDS,
             renewTime=self._clock.now(),
         )
+        owner = meta_v1.OwnerReference(
+            apiVersion="v1", kind="Node", name=self._facts.name, uid=self._uid
+        )
+        news = {"metadata": {"ownerReferences": [owner]}, "spec": {"renewTime": spec.renewTime}}
         try:
             await self._client.patch(
-                coordination_v1.Lease, self._facts.name, {"spec": {"renewTime": spec.renewTime}},
+                coordination_v1.Lease, self._facts.name, news,
                 namespace=LEASE_NAMESPACE, patch_type="merge",
             )  # fmt: skip
         except ApiError as error:
             if error.code != 404:
                 raise
-            meta = meta_v1.ObjectMeta(name=self._facts.name, namespace=LEASE_NAMESPACE)
+            meta = meta_v1.ObjectMeta(
+                name=self._facts.name, namespace=LEASE_NAMESPACE, ownerReferences=[owner]
+            )
             await self._client.create(coordination_v1.Lease(metadata=meta, spec=spec))

@@ -35,6 +35,9 @@ def refusal(
     `apparmor`: whether the kernel has it."""
     spec = pod.spec
     assert spec is not None
+    if spec.os is not None and spec.os.name != "linux":
+        text = "Failed to admit pod as the OS field doesn't match node OS"
+        return Refusal("PodOSNotSupported", text)
     security = spec.securityContext or core_v1.PodSecurityContext()
     for sysctl in security.sysctls or ():
         why = _sysctl_refused(dotted(sysctl.name), spec, allowed_sysctls)

@@ -200,6 +200,8 @@ class _Reader(asyncio.Protocol):
         self._request = request
         self._exchange = exchange
         self._parser = httptools.HttpResponseParser(self)
+        # Go ends a line at its newline: what a script behind a web server says often has no carriage returns.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         self._status = 0
         self._location = ""
         self._body = bytearray()
