@@ -98,6 +98,8 @@ class ClusterConfig:
     runtime: str = "process"
     isolation: str = "auto"
     stop_pods: bool = False
+    remove_pods: bool = False
+    """With `stop_pods`: nothing of them stays with the runtime. For a data directory that goes too."""
     log_limits: LogLimits = field(default_factory=LogLimits)
     pod_presets: PodPresets = "safe"
     allowed_unsafe_sysctls: tuple[str, ...] = ()
@@ -263,9 +265,9 @@ class Cluster:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def stop(self, *, stop_pods: bool) -> None:
+    async def stop(self, *, stop_pods: bool, remove_pods: bool = False) -> None:
         """Containers stay, unless `stop_pods`; what was said is written first."""
-        await self.kubelet.stop(stop_pods=stop_pods)
+        await self.kubelet.stop(stop_pods=stop_pods, remove_pods=remove_pods)
         for recorder in self._recorders:
             await recorder.flush()
         await self.kill()
@@ -337,7 +339,9 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         if with_tokens:
             api_access.begin(server.serve, _own_address(config.listen_host), port)
         await cluster.start()
-        cleanup.push_async_callback(cluster.stop, stop_pods=config.stop_pods)
+        cleanup.push_async_callback(
+            cluster.stop, stop_pods=config.stop_pods, remove_pods=config.remove_pods
+        )
         url = f"https://{config.listen_host}:{port}"
         kubeconfig = config.data_dir / "kubeconfig"
         write_kubeconfig(kubeconfig, url, credentials)

@@ -12,6 +12,7 @@ from tests.e2e.support import (
     component_missing,
     kubectl_1_20,
     kubectl_current,
+    unmount_below,
 )
 from tests.engine.containerd import Containerd
 from tests.engine.containerd import missing as engine_missing
@@ -97,7 +98,8 @@ def engine_podward(
     folder = tmp_path_factory.mktemp("engine-podward")
     server = Podward(folder / "data", "--runtime", f"cri://{containerd.socket}").start()
     yield server
-    server.stop()  # its containers go with their engine
+    server.stop()  # its containers go with their engine, its volumes in memory with nobody
+    unmount_below(folder)
 
 
 @pytest.fixture

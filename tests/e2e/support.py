@@ -109,6 +109,13 @@ class Podward:
             shutil.rmtree(self.data_dir, ignore_errors=True)
 
 
+def unmount_below(folder: Path) -> None:
+    for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+        place = line.split()[1]
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "-l", place], check=False)
+
+
 def run(*command: str, check: bool = True, timeout: float = 60, **options: Any) -> str:
     done = subprocess.run(
         command,
