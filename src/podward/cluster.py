@@ -161,12 +161,13 @@ class Cluster:
         log_limits: LogLimits | None = None,
         signing_key: SigningKey | None = None,
         root_ca: str = "",
+        service_address: str = "",
         service_account_tokens: bool = False,
         api_access: ApiAccess | None = None,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written; `mounter`: for volumes, where it may be done; `look_aside`: where
-        their sizes are counted; `signing_key`, `root_ca`: as for `ApiServer`."""
+        their sizes are counted; `signing_key`, `root_ca`, `service_address`: as for `ApiServer`."""
         self.clock = clock
         self._transport = transport
         self._pod_presets = pod_presets
@@ -195,6 +196,7 @@ class Cluster:
             },
             signing_key=signing_key,
             root_ca=root_ca,
+            service_address=service_address,
         )
         self.client = self.client_for(SYSTEM)
         self._recorders = [
@@ -294,6 +296,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         try:
             runtime = await _runtime(config, clock, entropy, node_ip)
             await runtime.start()
+            own_network = (await runtime.features()).own_network
         except RuntimeFailure as error:
             raise ClusterError(f"cannot run containers: {error}") from error
         cleanup.push_async_callback(runtime.close)
@@ -320,6 +323,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             log_limits=config.log_limits,
             signing_key=ensure_signing_key(credentials),
             root_ca=credentials.ca_certificate.read_text(),
+            service_address=SERVICE_ADDRESS if with_tokens and own_network else "",
             service_account_tokens=with_tokens,
             api_access=api_access,
         )

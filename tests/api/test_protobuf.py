@@ -59,6 +59,22 @@ def test_maps_times_flags_and_fields_of_later_versions() -> None:
     }  # fmt: skip
 
 
+def test_a_port_is_a_number_or_a_name() -> None:
+    by_number = field(3, 80) + field(4, field(1, 0) + field(2, 8080) + field(3, "")) + field(5, 0)
+    by_name = field(3, 81) + field(4, field(1, 1) + field(2, 0) + field(3, "web")) + field(5, 30081)
+    neither = field(3, 82) + field(4, field(1, 0) + field(2, 0) + field(3, ""))
+    spec = field(1, by_number) + field(1, by_name) + field(1, neither) + field(4, "NodePort")
+    body = sent("v1", "Service", field(2, spec))
+    assert document(body, "Service")["spec"] == {
+        "type": "NodePort",
+        "ports": [
+            {"port": 80, "targetPort": 8080},
+            {"port": 81, "targetPort": "web", "nodePort": 30081},
+            {"port": 82},
+        ],
+    }
+
+
 def test_a_number_may_be_negative() -> None:
     spec = field(4, (1 << 64) - 5)
     body = sent("authentication.k8s.io/v1", "TokenRequest", field(2, spec))

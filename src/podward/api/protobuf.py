@@ -17,7 +17,8 @@ MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 
 Fields = Mapping[int, tuple[str, str]]
 """Number -> (JSON name, what it is). That is `text`, `int`, `bool`, `bytes`, `time`, a message's name, `map` or
-`bytes-map` (text to text or bytes), or one of these in a list: `[text]`."""
+`bytes-map` (text to text or bytes), `number` (an int of which 0 is none), `port` (a number or a name), or one
+of these in a list: `[text]`."""
 
 _METADATA: Final[Fields] = {
     1: ("name", "text"), 2: ("generateName", "text"), 3: ("namespace", "text"),
@@ -86,6 +87,19 @@ _MESSAGES: Final[Mapping[str, Fields]] = {
     },
     "LocalReference": {1: ("name", "text")},
     "Namespace": {1: ("metadata", "ObjectMeta")},
+    "Service": {1: ("metadata", "ObjectMeta"), 2: ("spec", "ServiceSpec")},
+    "ServiceSpec": {
+        1: ("ports", "[ServicePort]"), 2: ("selector", "map"), 3: ("clusterIP", "text"),
+        4: ("type", "text"), 5: ("externalIPs", "[text]"), 7: ("sessionAffinity", "text"),
+        8: ("loadBalancerIP", "text"), 10: ("externalName", "text"),
+        11: ("externalTrafficPolicy", "text"), 17: ("ipFamilyPolicy", "text"),
+        18: ("clusterIPs", "[text]"), 19: ("ipFamilies", "[text]"),
+        22: ("internalTrafficPolicy", "text"),
+    },
+    "ServicePort": {
+        1: ("name", "text"), 2: ("protocol", "text"), 3: ("port", "int"),
+        4: ("targetPort", "port"), 5: ("nodePort", "number"), 6: ("appProtocol", "text"),
+    },
     "ConfigMap": {
         1: ("metadata", "ObjectMeta"), 2: ("data", "map"), 3: ("binaryData", "bytes-map"),
         4: ("immutable", "bool"),
@@ -99,7 +113,7 @@ KINDS: Final = frozenset({
     "TokenRequest", "TokenReview", "SelfSubjectReview", "SelfSubjectAccessReview",
     "SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectRulesReview", "Role",
     "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount", "Namespace", "ConfigMap",
-    "Secret",
+    "Secret", "Service",
 })  # fmt: skip
 
 
@@ -139,7 +153,7 @@ def _message(data: bytes, fields: Fields) -> dict[str, Any]:
             read.setdefault(name, []).append(_value(value, what[1:-1]))
         else:
             one = _value(value, what)
-            if one not in ("", None):
+            if one not in ("", None) and not (what == "number" and one == 0):
                 read[name] = one
     return read
 
@@ -179,6 +193,14 @@ def _int(value: int | bytes) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
+def _port(value: int | bytes) -> str | int | None:
+    """A number or a name; the number 0 is none."""
+    found = dict(_fields(_data(value)))
+    if found.get(1):
+        return _text(found.get(3, b""))
+    return _int(found.get(2, 0)) or None
+
+
 def _data(value: int | bytes) -> bytes:
     if not isinstance(value, bytes):
         raise Unreadable("a number where none should be")
@@ -188,6 +210,8 @@ def _data(value: int | bytes) -> bytes:
 _PLAIN: Final[Mapping[str, Callable[[int | bytes], Any]]] = {
     "text": _text,
     "int": _int,
+    "number": _int,
+    "port": _port,
     "bool": lambda value: bool(_int(value)),
     "time": _time,
 }

@@ -208,7 +208,7 @@ class ContainerConfig(msgspec.Struct, frozen=True):
     image_ref: str = ""
     """`ImageStatus.ref` of what it is made from; empty: what `image` names now."""
     process_namespace_of: str = ""
-    """ID of a container that runs: this one sees its processes, where each container has a namespace of its own."""
+    """ID of a container whose processes this one sees, where each container sees but its own."""
 
 
 class ContainerStatus(msgspec.Struct, frozen=True):
