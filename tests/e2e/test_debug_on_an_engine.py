@@ -45,6 +45,18 @@ def test_a_debugger_sees_the_processes_of_its_target_only_if_it_has_one(
         terminal.ends()
 
 
+def test_a_copy_of_a_pod_is_made_whose_processes_a_debugger_sees(
+    engine_kubectl: Kubectl, web: None
+) -> None:
+    copy = ("--copy-to=copy", "--share-processes", "-c", "debugger", "--", "sleep", "60")
+    engine_kubectl(*DEBUG, *copy)
+    engine_kubectl("wait", "pod/copy", "--for=condition=Ready", "--timeout=20s", "-n", NAMESPACE)
+    seen = engine_kubectl(
+        "exec", "copy", "-c", "debugger", "-n", NAMESPACE, "--", "ps", "-o", "args"
+    )
+    assert "sleep 84321" in seen
+
+
 def test_a_debugger_runs_once(engine_kubectl: Kubectl, web: None) -> None:
     engine_kubectl(*DEBUG, "-c", "once", "--", "sh", "-c", "echo told; exit 3")
 
