@@ -65,6 +65,25 @@ def test_no_sandbox_stays_ready_and_the_next_life_counts_on(folder: Path) -> Non
     on_a_machine(folder, script)
 
 
+def test_what_earlier_lives_left_does_not_pile_up(folder: Path) -> None:
+    """But for what is still known by it: how each container ended the last time, and init containers."""
+
+    async def script(machine: Machine) -> None:
+        for life in range(1, 6):
+            await stop(machine)
+            await machine.boot()
+
+            async def begun_again(life: int = life) -> bool:
+                return (await machine.restarts()).get("main") == life and await machine.is_ready()
+
+            await until(begun_again, "it runs again")
+        assert machine.sandboxes().count(True) == 1
+        assert len(machine.engine.sandboxes) <= 3
+        assert len(machine.engine.containers) <= 2 * 2 + 2
+
+    on_a_machine(folder, script)
+
+
 def test_who_removes_its_pods_leaves_nothing(folder: Path) -> None:
     async def script(machine: Machine) -> None:
         await stop(machine, remove_pods=True)

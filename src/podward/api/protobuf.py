@@ -90,6 +90,12 @@ _MESSAGES: Final[Mapping[str, Fields]] = {
         1: ("kind", "text"), 2: ("apiGroup", "text"), 3: ("name", "text"), 4: ("namespace", "text"),
     },
     "RoleRef": {1: ("apiGroup", "text"), 2: ("kind", "text"), 3: ("name", "text")},
+    # meta/v1
+    "DeleteOptions": {
+        1: ("gracePeriodSeconds", "int"), 2: ("preconditions", "Preconditions"),
+        3: ("orphanDependents", "bool"), 4: ("propagationPolicy", "text"), 5: ("dryRun", "[text]"),
+    },
+    "Preconditions": {1: ("uid", "text"), 2: ("resourceVersion", "text")},
     # core/v1
     "ServiceAccount": {
         1: ("metadata", "ObjectMeta"), 3: ("imagePullSecrets", "[LocalReference]"),
@@ -123,7 +129,7 @@ KINDS: Final = frozenset({
     "TokenRequest", "TokenReview", "SelfSubjectReview", "SelfSubjectAccessReview",
     "SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectRulesReview", "Role",
     "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount", "Namespace", "ConfigMap",
-    "Secret", "Service", "Pod",
+    "Secret", "Service", "Pod", "DeleteOptions",
 })  # fmt: skip
 
 

@@ -376,11 +376,7 @@ class Registry:
         assert namespaces is not None, "a scheme without namespaces cannot have namespaced kinds"
         found = await self.get(namespaces, "", namespace)
         if found.metadata.deletionTimestamp is not None:
-            raise errors.forbidden(
-                resource,
-                metadata.name or "",
-                f"unable to create new content in namespace {namespace} because it is being terminated",
-            )
+            raise errors.namespace_terminating(resource, metadata.name or "", namespace)
 
     def _named(self, obj: Any, resource: Resource) -> Any:
         metadata = metadata_of(obj)
