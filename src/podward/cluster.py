@@ -100,6 +100,8 @@ class ClusterConfig:
     exec_probes: Literal["direct", "engine"] = "direct"
     """Commands in an engine's containers: forked into them by us, or by the engine."""
     stop_pods: bool = False
+    remove_pods: bool = False
+    """With `stop_pods`: nothing of them stays with the runtime. For a data directory that goes too."""
     log_limits: LogLimits = field(default_factory=LogLimits)
     pod_presets: PodPresets = "safe"
     allowed_unsafe_sysctls: tuple[str, ...] = ()
@@ -161,12 +163,13 @@ class Cluster:
         log_limits: LogLimits | None = None,
         signing_key: SigningKey | None = None,
         root_ca: str = "",
+        service_address: str = "",
         service_account_tokens: bool = False,
         api_access: ApiAccess | None = None,
     ) -> None:
         """`transport`: how scheduler and kubelet reach the API server; `http_client`: how it asks webhooks;
         `aside`: where metrics are written; `mounter`: for volumes, where it may be done; `look_aside`: where
-        their sizes are counted; `signing_key`, `root_ca`: as for `ApiServer`."""
+        their sizes are counted; `signing_key`, `root_ca`, `service_address`: as for `ApiServer`."""
         self.clock = clock
         self._transport = transport
         self._pod_presets = pod_presets
@@ -195,6 +198,7 @@ class Cluster:
             },
             signing_key=signing_key,
             root_ca=root_ca,
+            service_address=service_address,
         )
         self.client = self.client_for(SYSTEM)
         self._recorders = [
@@ -265,9 +269,9 @@ class Cluster:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def stop(self, *, stop_pods: bool) -> None:
+    async def stop(self, *, stop_pods: bool, remove_pods: bool = False) -> None:
         """Containers stay, unless `stop_pods`; what was said is written first."""
-        await self.kubelet.stop(stop_pods=stop_pods)
+        await self.kubelet.stop(stop_pods=stop_pods, remove_pods=remove_pods)
         for recorder in self._recorders:
             await recorder.flush()
         await self.kill()
@@ -294,6 +298,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         try:
             runtime = await _runtime(config, clock, entropy, node_ip)
             await runtime.start()
+            own_network = (await runtime.features()).own_network
         except RuntimeFailure as error:
             raise ClusterError(f"cannot run containers: {error}") from error
         cleanup.push_async_callback(runtime.close)
@@ -320,6 +325,7 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
             log_limits=config.log_limits,
             signing_key=ensure_signing_key(credentials),
             root_ca=credentials.ca_certificate.read_text(),
+            service_address=SERVICE_ADDRESS if with_tokens and own_network else "",
             service_account_tokens=with_tokens,
             api_access=api_access,
         )
@@ -339,7 +345,9 @@ async def start(config: ClusterConfig) -> AsyncIterator[tuple[Cluster, Ready]]:
         if with_tokens:
             api_access.begin(server.serve, _own_address(config.listen_host), port)
         await cluster.start()
-        cleanup.push_async_callback(cluster.stop, stop_pods=config.stop_pods)
+        cleanup.push_async_callback(
+            cluster.stop, stop_pods=config.stop_pods, remove_pods=config.remove_pods
+        )
         url = f"https://{config.listen_host}:{port}"
         kubeconfig = config.data_dir / "kubeconfig"
         write_kubeconfig(kubeconfig, url, credentials)

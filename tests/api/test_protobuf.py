@@ -1,12 +1,15 @@
 """Objects in protobuf: what a Go client wrote, and whatever else may come."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lightkube.models import core_v1
 
 from podward.api.codec import decode
 from podward.api.errors import ApiStatusError
 from podward.api.protobuf import KINDS, MAGIC, MEDIA_TYPE, Unreadable, document
+from podward.api.protobuf_pods import POD_MESSAGES
 from podward.api.scheme import SCHEME
 
 
@@ -57,6 +60,67 @@ def test_maps_times_flags_and_fields_of_later_versions() -> None:
             "name": "m", "labels": {"k": "v"}, "creationTimestamp": "2026-01-01T00:00:00Z",
         },
     }  # fmt: skip
+
+
+def test_a_port_is_a_number_or_a_name() -> None:
+    by_number = field(3, 80) + field(4, field(1, 0) + field(2, 8080) + field(3, "")) + field(5, 0)
+    by_name = field(3, 81) + field(4, field(1, 1) + field(2, 0) + field(3, "web")) + field(5, 30081)
+    neither = field(3, 82) + field(4, field(1, 0) + field(2, 0) + field(3, ""))
+    spec = field(1, by_number) + field(1, by_name) + field(1, neither) + field(4, "NodePort")
+    body = sent("v1", "Service", field(2, spec))
+    assert document(body, "Service")["spec"] == {
+        "type": "NodePort",
+        "ports": [
+            {"port": 80, "targetPort": 8080},
+            {"port": 81, "targetPort": "web", "nodePort": 30081},
+            {"port": 82},
+        ],
+    }
+
+
+def test_a_pod_with_what_json_has_in_its_place() -> None:
+    probe = field(1, field(1, field(1, "true"))) + field(2, 0) + field(4, 5) + field(7, 0)
+    resources = field(1, field(1, "memory") + field(2, field(1, "1Gi")))
+    variable = field(1, "V") + field(3, field(4, field(1, field(1, "s")) + field(2, "key")))
+    container = (
+        field(1, "a") + field(2, "busybox") + field(3, "sleep") + field(7, variable)
+        + field(8, resources) + field(10, probe) + field(15, field(4, 0)) + field(16, 0) + field(18, 1)
+    )  # fmt: skip
+    volume = field(1, "v") + field(2, field(2, field(1, "Memory")))
+    spec = field(1, volume) + field(2, container) + field(4, 0) + field(11, 0)
+    body = sent(
+        "v1", "Pod", field(1, field(1, "p")) + field(2, spec) + field(3, field(1, "Running"))
+    )
+    assert document(body, "Pod") == {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {
+            "volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}],
+            "containers": [{
+                "name": "a", "image": "busybox", "command": ["sleep"], "tty": True,
+                "env": [{"name": "V", "valueFrom": {"secretKeyRef": {"name": "s", "key": "key"}}}],
+                "resources": {"limits": {"memory": "1Gi"}},
+                "livenessProbe": {
+                    "exec": {"command": ["true"]}, "periodSeconds": 5,
+                    "terminationGracePeriodSeconds": 0,
+                },
+                "securityContext": {"runAsUser": 0},
+            }],
+            "terminationGracePeriodSeconds": 0,
+        },
+    }  # fmt: skip
+
+
+def test_every_field_of_a_pod_is_one_that_it_has() -> None:
+    checked = 0
+    for name, fields in POD_MESSAGES.items():
+        struct = getattr(core_v1, name, None)
+        if struct is None:
+            continue  # only in protobuf: JSON has its fields in another's place
+        known = {f.encode_name for f in msgspec.structs.fields(struct)}
+        told = {shown for shown, what in fields.values() if not what.startswith("*")}
+        assert told <= known, name
+        checked += 1
+    assert checked > 90
 
 
 def test_a_number_may_be_negative() -> None:

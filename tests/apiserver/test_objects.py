@@ -65,11 +65,12 @@ def test_protobuf_alone_is_not_served(accept: str, code: int) -> None:
     run(scenario())
 
 
-def test_a_protobuf_body_is_not_read() -> None:
+def test_a_protobuf_body_of_what_no_command_sends_is_not_read() -> None:
     async def scenario() -> None:
         call = await started()
         kind = {"content-type": "application/vnd.kubernetes.protobuf"}
-        assert (await call("POST", PODS, b"k8s\x00", headers=kind)).status == 415
+        nodes = "/api/v1/nodes"
+        assert (await call("POST", nodes, b"k8s\x00", headers=kind)).status == 415
 
     run(scenario())
 
@@ -197,6 +198,25 @@ def test_an_unscheduled_pod_is_deleted_at_once_and_returned() -> None:
     run(scenario())
 
 
+def test_how_to_delete_may_be_said_in_protobuf() -> None:
+    """`kubectl drain` does."""
+    grace_of_seven = (
+        b"k8s\x00\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x02\x08\x07\x1a\x00\x22\x00"
+    )
+    headers = {"content-type": "application/vnd.kubernetes.protobuf"}
+
+    async def scenario() -> None:
+        call = await started()
+        await call("POST", PODS, pod(nodeName="n1"))
+        marked = await call("DELETE", f"{PODS}/web", grace_of_seven, headers=headers)
+        assert marked.json["metadata"]["deletionGracePeriodSeconds"] == 7
+        refused = await call("DELETE", f"{PODS}/web", b"k8s\x00\x0a\x7f", headers=headers)
+        assert refused.status == 400
+        assert "cannot read DeleteOptions" in refused.json["message"]
+
+    run(scenario())
+
+
 def test_a_running_pod_is_deleted_gracefully() -> None:
     async def scenario() -> None:
         call = await started()
@@ -255,7 +275,10 @@ def test_a_deleted_namespace_is_emptied_and_then_goes() -> None:
         answer = await call("DELETE", "/api/v1/namespaces/shop")
         assert answer.json["status"]["phase"] == "Terminating"
         await asyncio.sleep(1)
-        assert (await call("POST", inside, pod("late"))).status == 403
+        late = await call("POST", inside, pod("late"))
+        assert late.status == 403
+        [cause] = late.json["details"]["causes"]
+        assert (cause["reason"], cause["field"]) == ("NamespaceTerminating", "metadata.namespace")
         assert (await call("GET", f"{inside}/web")).json["metadata"]["deletionTimestamp"]
         await call("DELETE", f"{inside}/web", gracePeriodSeconds="0")
         await asyncio.sleep(1)

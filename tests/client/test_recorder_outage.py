@@ -2,7 +2,8 @@
 
 import asyncio
 
-from lightkube.models import core_v1
+import pytest
+from lightkube.models import core_v1, meta_v1
 from tests.client.support import EPOCH, Recording, recording, started
 
 from podward.client.recorder import QUEUE_LIMIT
@@ -60,6 +61,27 @@ def test_a_refusal_is_not_repeated_and_holds_nobody_up() -> None:
             assert asyncio.get_running_loop().time() < 1
 
     run(main())
+
+
+@pytest.mark.parametrize(("leaving", "warnings"), [(False, 1), (True, 0)])
+def test_that_a_namespace_goes_is_no_trouble(
+    leaving: bool, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with recording() as w:
+            if leaving:
+                gone = core_v1.Namespace(
+                    metadata=meta_v1.ObjectMeta(name="gone", finalizers=["a.example/held"])
+                )
+                await w.api.client.create(gone)
+                await w.api.client.delete(core_v1.Namespace, "gone")
+            about = core_v1.ObjectReference(kind="Pod", namespace="gone", name="web")
+            w.recorder.event(about, "Normal", "Killing", "Stopping container app")
+            await w.recorder.flush()
+
+    run(main())
+    said = [one for one in caplog.records if "cannot record" in one.getMessage()]
+    assert len(said) == warnings
 
 
 def test_a_flush_waits_for_what_was_said_and_no_longer() -> None:

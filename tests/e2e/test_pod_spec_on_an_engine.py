@@ -446,14 +446,9 @@ def test_the_resolver_is_what_the_pod_says(spec: Spec) -> None:
     ]  # fmt: skip
 
 
-def test_a_pod_that_counts_on_cluster_dns_is_told_that_there_is_none(spec: Spec) -> None:
-    told = [message for reason, message in spec.events("words") if reason == "MissingClusterDNS"]
-    uid = spec.get("words")["metadata"]["uid"]
-    assert told == [
-        f'pod: "words_{spec.name}({uid})". kubelet does not have ClusterDNS IP configured and cannot '
-        'create Pod using "ClusterFirst" policy. Falling back to "Default" policy.'
-    ]
-    assert "MissingClusterDNS" not in dict(spec.events("hosts"))
+def test_a_pod_that_says_nothing_of_dns_is_told_nothing_of_it(spec: Spec) -> None:
+    assert spec.get("words")["spec"]["dnsPolicy"] == "ClusterFirst"
+    assert "MissingClusterDNS" not in dict(spec.events("words"))
 
 
 def ours(kind: str) -> str:

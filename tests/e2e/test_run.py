@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.engine.containerd import Containerd
 
 OK = """
 apiVersion: v1
@@ -61,6 +62,17 @@ def test_control_c_tears_down(tmp_path: Path) -> None:
     assert process.returncode == 0, out
     assert "stopping" in out
     assert subprocess.run(["pgrep", "-f", f"sleep {seconds}"]).returncode == 1
+
+
+def test_on_an_engine_nothing_is_left_either(containerd: Containerd, tmp_path: Path) -> None:
+    runtime = f"--runtime=cri://{containerd.socket}"
+    before = containerd.ctr("containers", "ls", "-q").split()
+    manifest = STAYS.replace("image: host", "image: busybox, imagePullPolicy: IfNotPresent")
+    process = start(tmp_path, manifest % 600, "--for", "4s", runtime)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+    assert "Started" in out
+    assert not set(containerd.ctr("containers", "ls", "-q").split()) - set(before)
 
 
 def test_on_a_terminal_a_table_stays_below_the_lines(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ sortlist 1.2.3.4
 @pytest.mark.parametrize(
     ("spec", "dns", "missing"),
     [
-        ({}, MACHINE, True),
+        ({}, MACHINE, False),
+        ({"dnsPolicy": "ClusterFirst"}, MACHINE, False),
         ({"dnsPolicy": "Default"}, MACHINE, False),
         ({"hostNetwork": True}, MACHINE, False),
         ({"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}, MACHINE, True),

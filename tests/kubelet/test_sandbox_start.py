@@ -82,7 +82,7 @@ def resolv_conf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_that_there_is_no_cluster_dns_is_said_once_of_each_pod() -> None:
-    starter, pod = Starter(), made_pod()
+    starter, pod = Starter(), made_pod(dnsPolicy="ClusterFirstWithHostNet")
     assert starter.start(pod).dns == Dns(("10.0.0.1",))
     starter.start(pod, 1)
     assert starter.events.said == [("MissingClusterDNS", MISSING)]
@@ -91,9 +91,10 @@ def test_that_there_is_no_cluster_dns_is_said_once_of_each_pod() -> None:
     assert len(starter.events.said) == 2
 
 
-def test_who_does_not_count_on_it_is_not_told() -> None:
+@pytest.mark.parametrize("policy", ["Default", "ClusterFirst", None])
+def test_who_does_not_ask_for_it_in_so_many_words_is_not_told(policy: str | None) -> None:
     starter = Starter()
-    starter.start(made_pod(dnsPolicy="Default"))
+    starter.start(made_pod(dnsPolicy=policy))
     assert starter.events.said == []
 
 

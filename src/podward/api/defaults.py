@@ -57,6 +57,31 @@ def pod_spec(spec: core_v1.PodSpec) -> None:
         _volume(volume)
 
 
+def _service(service: core_v1.Service) -> None:
+    """But for an address: none is given out, for nothing here would answer at it."""
+    if service.status is None:
+        service.status = core_v1.ServiceStatus(loadBalancer=core_v1.LoadBalancerStatus())
+    if service.spec is None:
+        service.spec = core_v1.ServiceSpec()
+    spec = service.spec
+    spec.type = spec.type or "ClusterIP"
+    spec.sessionAffinity = spec.sessionAffinity or "None"
+    for port in spec.ports or ():
+        port.protocol = port.protocol or "TCP"
+        if port.targetPort is None or port.targetPort in (0, ""):
+            port.targetPort = port.port
+    if spec.type == "ExternalName":
+        return
+    spec.internalTrafficPolicy = spec.internalTrafficPolicy or "Cluster"
+    if spec.type in ("NodePort", "LoadBalancer"):
+        spec.externalTrafficPolicy = spec.externalTrafficPolicy or "Cluster"
+    if spec.clusterIP or spec.clusterIPs:
+        spec.clusterIPs = spec.clusterIPs or [spec.clusterIP or ""]
+        spec.clusterIP = spec.clusterIP or spec.clusterIPs[0]
+    spec.ipFamilies = spec.ipFamilies or ["IPv4"]
+    spec.ipFamilyPolicy = spec.ipFamilyPolicy or "SingleStack"
+
+
 def _pod_template(template: core_v1.PodTemplate) -> None:
     if template.template is None:
         template.template = core_v1.PodTemplateSpec()
@@ -296,6 +321,7 @@ def completed_preset(preset: AnyPreset) -> AnyPreset:
 DEFAULTERS: dict[type[Any], Callable[[Any], None]] = {
     core_v1.Pod: _pod,
     core_v1.PodTemplate: _pod_template,
+    core_v1.Service: _service,
     core_v1.Secret: _secret,
     core_v1.Namespace: _namespace,
     core_v1.Node: _node,

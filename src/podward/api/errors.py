@@ -138,6 +138,24 @@ def conflict(resource: Resource, name: str, why: str) -> ApiStatusError:
     )
 
 
+NAMESPACE_TERMINATING = "NamespaceTerminating"
+
+
+def namespace_terminating(resource: Resource, name: str, namespace: str) -> ApiStatusError:
+    """403, of which clients can tell by its cause that nothing is wrong."""
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    error = forbidden(resource, name, why)
+    assert error.status.details is not None
+    error.status.details.causes = [
+        meta_v1.StatusCause(
+            field="metadata.namespace",
+            message=f"namespace {namespace} is being terminated",
+            reason=NAMESPACE_TERMINATING,
+        )
+    ]
+    return error
+
+
 def forbidden(resource: Resource, name: str, why: str) -> ApiStatusError:
     return status_error(
         403,

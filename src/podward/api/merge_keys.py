@@ -44,6 +44,8 @@ MERGE_KEYS: dict[tuple[str, str], str] = {
     ("NodeStatus", "addresses"): "type",
     ("NamespaceStatus", "conditions"): "type",
     ("ServiceAccount", "secrets"): "name",
+    ("ServiceSpec", "ports"): "port",
+    ("ServiceStatus", "conditions"): "type",
     ("MutatingWebhookConfiguration", "webhooks"): "name",
     ("MutatingWebhook", "matchConditions"): "name",
     ("ValidatingWebhookConfiguration", "webhooks"): "name",

@@ -1,9 +1,10 @@
 """Objects that a client sends as protobuf. Pure.
 
 Since 1.32 kubectl speaks protobuf wherever it knows a kind at compile time: `create token`, `auth can-i`,
-`create role`, `create configmap`. It reads JSON all the same, so only this direction is needed, for the kinds
-that such commands send. The table has the field numbers of Kubernetes' generated.proto files; numbers never
-change there. What is not in it (a later field) is passed over, as every protobuf reader does.
+`create role`, `create configmap`, `debug --copy-to`. It reads JSON all the same, so only this direction is
+needed, for the kinds that such commands send. The tables have the field numbers of Kubernetes' generated.proto
+files; numbers never change there. What is not in them (a later field) is passed over, as every protobuf reader
+does.
 """
 
 import base64
@@ -11,21 +12,31 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from podward.api.protobuf_pods import POD_MESSAGES
+
 MAGIC: Final = b"k8s\x00"
 """Before the envelope: type, and the object's own message."""
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 
 Fields = Mapping[int, tuple[str, str]]
 """Number -> (JSON name, what it is). That is `text`, `int`, `bool`, `bytes`, `time`, a message's name, `map` or
-`bytes-map` (text to text or bytes), or one of these in a list: `[text]`."""
+`bytes-map` (text to text or bytes), `number` and `flag` (an int and a bool of which 0 is none), `port` (a
+number or a name), `quantity`, `quantity-map`, or one of these in a list: `[text]`. `*X`: in JSON, what X has
+stands here."""
 
 _METADATA: Final[Fields] = {
     1: ("name", "text"), 2: ("generateName", "text"), 3: ("namespace", "text"),
     5: ("uid", "text"), 6: ("resourceVersion", "text"), 8: ("creationTimestamp", "time"),
-    11: ("labels", "map"), 12: ("annotations", "map"), 14: ("finalizers", "[text]"),
+    11: ("labels", "map"), 12: ("annotations", "map"), 13: ("ownerReferences", "[Owner]"),
+    14: ("finalizers", "[text]"),
 }  # fmt: skip
 _MESSAGES: Final[Mapping[str, Fields]] = {
+    **POD_MESSAGES,
     "ObjectMeta": _METADATA,
+    "Owner": {
+        1: ("kind", "text"), 3: ("name", "text"), 4: ("uid", "text"), 5: ("apiVersion", "text"),
+        6: ("controller", "bool"), 7: ("blockOwnerDeletion", "bool"),
+    },
     "LabelSelector": {1: ("matchLabels", "map"), 2: ("matchExpressions", "[Expression]")},
     "Expression": {1: ("key", "text"), 2: ("operator", "text"), 3: ("values", "[text]")},
     # authentication/v1
@@ -79,6 +90,12 @@ _MESSAGES: Final[Mapping[str, Fields]] = {
         1: ("kind", "text"), 2: ("apiGroup", "text"), 3: ("name", "text"), 4: ("namespace", "text"),
     },
     "RoleRef": {1: ("apiGroup", "text"), 2: ("kind", "text"), 3: ("name", "text")},
+    # meta/v1
+    "DeleteOptions": {
+        1: ("gracePeriodSeconds", "int"), 2: ("preconditions", "Preconditions"),
+        3: ("orphanDependents", "bool"), 4: ("propagationPolicy", "text"), 5: ("dryRun", "[text]"),
+    },
+    "Preconditions": {1: ("uid", "text"), 2: ("resourceVersion", "text")},
     # core/v1
     "ServiceAccount": {
         1: ("metadata", "ObjectMeta"), 3: ("imagePullSecrets", "[LocalReference]"),
@@ -86,6 +103,19 @@ _MESSAGES: Final[Mapping[str, Fields]] = {
     },
     "LocalReference": {1: ("name", "text")},
     "Namespace": {1: ("metadata", "ObjectMeta")},
+    "Service": {1: ("metadata", "ObjectMeta"), 2: ("spec", "ServiceSpec")},
+    "ServiceSpec": {
+        1: ("ports", "[ServicePort]"), 2: ("selector", "map"), 3: ("clusterIP", "text"),
+        4: ("type", "text"), 5: ("externalIPs", "[text]"), 7: ("sessionAffinity", "text"),
+        8: ("loadBalancerIP", "text"), 10: ("externalName", "text"),
+        11: ("externalTrafficPolicy", "text"), 17: ("ipFamilyPolicy", "text"),
+        18: ("clusterIPs", "[text]"), 19: ("ipFamilies", "[text]"),
+        22: ("internalTrafficPolicy", "text"),
+    },
+    "ServicePort": {
+        1: ("name", "text"), 2: ("protocol", "text"), 3: ("port", "int"),
+        4: ("targetPort", "port"), 5: ("nodePort", "number"), 6: ("appProtocol", "text"),
+    },
     "ConfigMap": {
         1: ("metadata", "ObjectMeta"), 2: ("data", "map"), 3: ("binaryData", "bytes-map"),
         4: ("immutable", "bool"),
@@ -99,7 +129,7 @@ KINDS: Final = frozenset({
     "TokenRequest", "TokenReview", "SelfSubjectReview", "SelfSubjectAccessReview",
     "SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectRulesReview", "Role",
     "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount", "Namespace", "ConfigMap",
-    "Secret",
+    "Secret", "Service", "Pod", "DeleteOptions",
 })  # fmt: skip
 
 
@@ -129,17 +159,19 @@ def _message(data: bytes, fields: Fields) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for number, value in _fields(data):
         name, what = fields.get(number, ("", ""))
+        if what.startswith("*"):
+            read |= _message(_data(value), _MESSAGES[what[1:]])
+            continue
         if not name:
             continue
-        if what in ("map", "bytes-map"):
+        if what in _MAPS:
             key, below = _entry(_data(value))
-            shown = base64.b64encode(below).decode() if what == "bytes-map" else _text(below)
-            read.setdefault(name, {})[key] = shown
+            read.setdefault(name, {})[key] = _MAPS[what](below)
         elif what.startswith("["):
             read.setdefault(name, []).append(_value(value, what[1:-1]))
         else:
             one = _value(value, what)
-            if one not in ("", None):
+            if one not in ("", None) and (one or what not in ("number", "flag")):
                 read[name] = one
     return read
 
@@ -179,6 +211,18 @@ def _int(value: int | bytes) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
+def _port(value: int | bytes) -> str | int | None:
+    """A number or a name; the number 0 is none."""
+    found = dict(_fields(_data(value)))
+    if found.get(1):
+        return _text(found.get(3, b""))
+    return _int(found.get(2, 0)) or None
+
+
+def _quantity(value: int | bytes) -> str:
+    return _text(dict(_fields(_data(value))).get(1, b""))
+
+
 def _data(value: int | bytes) -> bytes:
     if not isinstance(value, bytes):
         raise Unreadable("a number where none should be")
@@ -188,8 +232,19 @@ def _data(value: int | bytes) -> bytes:
 _PLAIN: Final[Mapping[str, Callable[[int | bytes], Any]]] = {
     "text": _text,
     "int": _int,
+    "number": _int,
+    "port": _port,
+    "quantity": _quantity,
+    "flag": lambda value: bool(_int(value)),
     "bool": lambda value: bool(_int(value)),
     "time": _time,
+}
+
+
+_MAPS: Final[Mapping[str, Callable[[bytes], str]]] = {
+    "map": _text,
+    "bytes-map": lambda value: base64.b64encode(value).decode(),
+    "quantity-map": _quantity,
 }
 
 

@@ -82,6 +82,8 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "Secret", "secrets", "secret", core_v1.Secret, True),
     Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount",
              core_v1.ServiceAccount, True, ("sa",), (), ("token",)),
+    Resource("", "v1", "Service", "services", "service", core_v1.Service, True, ("svc",), ("all",),
+             ("status",)),
     Resource("", "v1", "PodTemplate", "podtemplates", "podtemplate", core_v1.PodTemplate, True),
     Resource("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass",
              node_v1.RuntimeClass, False),

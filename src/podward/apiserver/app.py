@@ -18,7 +18,7 @@ from podward.apiserver.attributes import attributes_of
 from podward.apiserver.authentication import bearer_token
 from podward.apiserver.authorization import MASTERS
 from podward.apiserver.authorizer import Authorizer, EscalationCheck
-from podward.apiserver.bootstrap import bootstrap, bootstrap_policy
+from podward.apiserver.bootstrap import bootstrap, bootstrap_policy, bootstrap_service
 from podward.apiserver.event_ttl import run_event_ttl
 from podward.apiserver.handlers import connect, tokens
 from podward.apiserver.handlers.create import bind, create
@@ -89,12 +89,15 @@ class ApiServer:
         extra_routes: Mapping[str, RouteHandler] | None = None,
         signing_key: SigningKey | None = None,
         root_ca: str = "",
+        service_address: str = "",
     ) -> None:
         """`signing_key`: of service accounts' tokens. `root_ca`: how clients know this server; empty where none
-        comes from outside: there every namespace goes without it, and there are no roles to begin with."""
+        comes from outside: there every namespace goes without it, and there are no roles to begin with.
+        `service_address`: where every Pod finds it, if it is the same for all."""
         admission = admission.followed_by(EscalationCheck())
         self.registry = Registry(store, clock, entropy, scheme, admission)
         self._root_ca = root_ca
+        self._service_address = service_address
         self._authorizer = Authorizer(self.registry.objects)
         self._accounts: ServiceAccounts | None = None
         own_routes: Mapping[str, RouteHandler] = {}
@@ -115,6 +118,7 @@ class ApiServer:
     async def bootstrap(self) -> None:
         """Create what every cluster begins with; what is there already stays."""
         await bootstrap(self.registry, self._root_ca)
+        await bootstrap_service(self.registry, self._service_address)
         if self._root_ca:
             await bootstrap_policy(self.registry)
 

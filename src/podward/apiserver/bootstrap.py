@@ -1,4 +1,4 @@
-"""What every cluster begins with: four namespaces, what each namespace has, and the roles of RBAC."""
+"""What every cluster begins with: four namespaces, what each has, a Service, the roles of RBAC."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,6 +18,7 @@ from podward.apiserver.registry import Registry, WriteOptions
 NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 ROOT_CA: Final = "kube-root-ca.crt"
 """The ConfigMap by which Pods know the API server."""
+API_SERVICE: Final = "kubernetes"
 _ABOUT_ROOT_CA: Final = {
     "kubernetes.io/description": (
         "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such "
@@ -57,6 +58,23 @@ async def bootstrap_policy(registry: Registry) -> None:
 
             await registry.update(resource, "", name, change, _OWN)
     await _create_all(registry, rbac_v1.ClusterRoleBinding, CLUSTER_ROLE_BINDINGS)
+
+
+async def bootstrap_service(registry: Registry, address: str) -> None:
+    """The API server itself, as Pods find it; where they find it elsewhere, it is not told."""
+    resource = registry.scheme.of_type(core_v1.Service)
+    stored = await registry.objects.get(core_v1.Service, API_SERVICE, "default")
+    told = (stored.spec and stored.spec.clusterIP) if stored is not None else ""
+    if stored is not None and told != address:
+        await registry.delete(resource, "default", API_SERVICE, meta_v1.DeleteOptions(), _OWN)
+    if address and told != address:
+        metadata = meta_v1.ObjectMeta(
+            name=API_SERVICE, labels={"component": "apiserver", "provider": "kubernetes"}
+        )
+        port = core_v1.ServicePort(443, name="https")
+        spec = core_v1.ServiceSpec(clusterIP=address, ports=[port])
+        service = core_v1.Service(metadata=metadata, spec=spec)
+        await create_missing(registry, resource, "default", service, _OWN)
 
 
 async def _create_all(registry: Registry, kind: type[Any], objects: Sequence[Any]) -> None:

@@ -30,7 +30,7 @@ _PRESETS: Final = "podward.dev"
 _VIEW: Final = [
     _rule(
         _READ, "", "bindings", "configmaps", "events", "namespaces", "namespaces/status", "pods",
-        "pods/log", "pods/status", "serviceaccounts", "services",
+        "pods/log", "pods/status", "serviceaccounts", "services", "services/status",
     ),
     _rule(_READ, "coordination.k8s.io", "leases"),
     _rule(_READ, "settings.k8s.io", "podpresets"),
@@ -40,7 +40,7 @@ _EDIT: Final = [
     _rule(["impersonate"], "", "serviceaccounts"),
     _rule(_READ, "", "pods/attach", "pods/exec", "pods/portforward", "secrets"),
     _rule(_WRITE, "", "pods", "pods/attach", "pods/exec", "pods/portforward"),
-    _rule(_WRITE, "", "configmaps", "events", "secrets", "serviceaccounts"),
+    _rule(_WRITE, "", "configmaps", "events", "secrets", "serviceaccounts", "services"),
     _rule(["create"], "", "serviceaccounts/token"),
     _rule(_WRITE, "coordination.k8s.io", "leases"),
     _rule(_WRITE, "settings.k8s.io", "podpresets"),

@@ -30,6 +30,7 @@ from podward.apiserver.strategies.node import NodeStrategy
 from podward.apiserver.strategies.pod import PodStrategy
 from podward.apiserver.strategies.pod_preset import PodPresetStrategy, SettingsPodPresetStrategy
 from podward.apiserver.strategies.secret import SecretStrategy
+from podward.apiserver.strategies.service import ServiceStrategy
 from podward.apiserver.strategies.webhook_configuration import WebhookConfigurationStrategy
 from podward.apiserver.strategy import (
     Marked,
@@ -48,6 +49,7 @@ _STRATEGIES: Final[Mapping[str, Strategy]] = {
     "nodes": NodeStrategy(),
     "events": EventStrategy(),
     "secrets": SecretStrategy(),
+    "services": ServiceStrategy(),
     "podpresets.settings.k8s.io": SettingsPodPresetStrategy(),
     "podpresets.podward.dev": PodPresetStrategy(),
     "clusterpodpresets.podward.dev": PodPresetStrategy(),
@@ -374,11 +376,7 @@ class Registry:
         assert namespaces is not None, "a scheme without namespaces cannot have namespaced kinds"
         found = await self.get(namespaces, "", namespace)
         if found.metadata.deletionTimestamp is not None:
-            raise errors.forbidden(
-                resource,
-                metadata.name or "",
-                f"unable to create new content in namespace {namespace} because it is being terminated",
-            )
+            raise errors.namespace_terminating(resource, metadata.name or "", namespace)
 
     def _named(self, obj: Any, resource: Resource) -> Any:
         metadata = metadata_of(obj)

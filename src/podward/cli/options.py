@@ -18,6 +18,24 @@ def preset_options(command: F) -> F:
     )(command)
 
 
+def runtime_options(command: F) -> F:
+    """What runs containers, and how much they see of each other."""
+    command = click.option(
+        "--isolation",
+        type=click.Choice(["auto", "bwrap", "none"]),
+        default="auto",
+        show_default=True,
+        help="Of processes: whether bubblewrap keeps them apart.",
+    )(command)
+    return click.option(
+        "--runtime",
+        default="process",
+        show_default=True,
+        metavar="process|cri|cri://SOCKET",
+        help="What runs containers: processes of this machine, or an engine (containerd, CRI-O) at its socket.",
+    )(command)
+
+
 def server_options(command: F) -> F:
     command = click.option(
         "-n", "--namespace", default="default", help="The namespace to work in."

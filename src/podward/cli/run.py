@@ -17,7 +17,7 @@ import click
 
 from podward.cli.errors import CliError
 from podward.cli.logs import seconds
-from podward.cli.options import preset_options
+from podward.cli.options import preset_options, runtime_options
 from podward.machinery.host import ignore_signals_alone
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ TEAR_DOWN_SECONDS = 45.0
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--for", "span", default="", metavar="90s", help="Stop by itself after this long.")
-@click.option(
-    "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
-)
+@runtime_options
 @preset_options
-def command(files: tuple[str, ...], span: str, isolation: str, pod_presets: "PodPresets") -> None:
+def command(
+    files: tuple[str, ...], span: str, runtime: str, isolation: str, pod_presets: "PodPresets"
+) -> None:
     """Run manifests in the foreground and show what happens."""
     from podward.cli import manifests
 
@@ -43,7 +43,7 @@ def command(files: tuple[str, ...], span: str, isolation: str, pod_presets: "Pod
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     folder = Path(tempfile.mkdtemp(prefix="podward-run-"))
     try:
-        well = _run(folder, documents, limit, isolation, pod_presets)
+        well = _run(folder, documents, limit, runtime, isolation, pod_presets)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not well:
@@ -54,6 +54,7 @@ def _run(
     folder: Path,
     documents: list[dict[str, Any]],
     limit: float | None,
+    runtime: str,
     isolation: str,
     pod_presets: "PodPresets",
 ) -> bool:
@@ -65,8 +66,10 @@ def _run(
         data_dir=folder / "data",
         listen_port=0,
         node_name=socket.gethostname().lower(),
+        runtime=runtime,
         isolation=isolation,
         stop_pods=True,
+        remove_pods=True,
         pod_presets=pod_presets,
     )
     try:

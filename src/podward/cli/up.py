@@ -11,7 +11,7 @@ import click
 
 from podward.cli.errors import CliError
 from podward.cli.kubeconfig import default_data_dir
-from podward.cli.options import preset_options
+from podward.cli.options import preset_options, runtime_options
 from podward.machinery.host import ignore_signals_alone
 from podward.machinery.quantity import parse_quantity
 
@@ -41,16 +41,7 @@ def _size(text: str) -> int:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where everything is kept.")
 @click.option("--listen", default="127.0.0.1:6443", show_default=True, metavar="HOST:PORT")
 @click.option("--node-name", default=None, help="By default the host's name.")
-@click.option(
-    "--runtime",
-    default="process",
-    show_default=True,
-    metavar="process|cri|cri://SOCKET",
-    help="What runs containers: processes of this machine, or an engine (containerd, CRI-O) at its socket.",
-)
-@click.option(
-    "--isolation", type=click.Choice(["auto", "bwrap", "none"]), default="auto", show_default=True
-)
+@runtime_options
 @click.option(
     "--allowed-unsafe-sysctls",
     default="",

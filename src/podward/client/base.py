@@ -30,6 +30,10 @@ class ApiError(Exception):
     def reason(self) -> str:
         return self.status.reason or ""
 
+    def has_cause(self, reason: str) -> bool:
+        causes = (self.status.details and self.status.details.causes) or ()
+        return any(cause.reason == reason for cause in causes)
+
 
 class TransportError(Exception):
     """The server could not be reached, or went away in the middle."""

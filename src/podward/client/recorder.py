@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from lightkube.models import core_v1, meta_v1
 
+from podward.api.errors import NAMESPACE_TERMINATING
 from podward.client.base import ApiError, Client, TransportError
 from podward.client.event_correlator import Correlated, EventCorrelator, EventFacts
 from podward.machinery.clock import Clock, whole_seconds
@@ -162,10 +163,10 @@ class EventRecorder:
                 await self._write(entry)
                 return
             except ApiError as error:
-                # The server read it and refused: saying it again would not help. A namespace that goes takes
-                # no last words, which surprises nobody.
-                level = logging.DEBUG if "being terminated" in str(error) else logging.WARNING
-                log.log(level, "cannot record %s: %s", entry.event.reason, error)
+                # The server read it and refused: saying it again would not help. That a Pod ends because its
+                # namespace goes is nobody's fault, and of no interest to anybody there.
+                if not error.has_cause(NAMESPACE_TERMINATING):
+                    log.warning("cannot record %s: %s", entry.event.reason, error)
                 return
             except TransportError as error:
                 log.warning("cannot record %s: %s", entry.event.reason, error)

@@ -36,6 +36,7 @@ def container_config(
     memory_capacity: int,
     seccomp_root: str,
     users: bool,
+    process_namespace_of: str = "",
 ) -> ContainerConfig:
     """`logs`: the folder of its log files. `users`: whether the runtime cares who a container runs as.
 
@@ -65,6 +66,7 @@ def container_config(
             "io.kubernetes.container.name": container.name,
         },
         annotations={**_annotations(pod, container, attempt), MESSAGE_FILE: message_file},
+        process_namespace_of=process_namespace_of,
     )
 
 

@@ -27,7 +27,7 @@ from podward.kubelet.hosts_file import HOSTS_PATH, hosts_file, mounts_own
 from podward.kubelet.image_credentials import not_retrieved, pull_secret_names
 from podward.kubelet.image_pulls import ImageFailure, ImagePuller
 from podward.kubelet.pod_actions import StartContainer
-from podward.kubelet.restart_policy import field_path
+from podward.kubelet.restart_policy import field_path, target_container_name
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerStatus,
@@ -304,7 +304,19 @@ class ContainerStarter:
             memory_capacity=self._memory,
             seccomp_root=f"{self._root}/seccomp",
             users=features.security_contexts,
+            process_namespace_of=await self._target(pod, container.name),
         )
+
+    async def _target(self, pod: core_v1.Pod, name: str) -> str:
+        """Of an ephemeral container: the ID of the one whose processes it shall see, as that runs now."""
+        wanted = target_container_name(pod, name)
+        if not wanted:
+            return ""
+        listed = await self._runtime.list_containers(_meta(pod).uid or "")
+        found = next((c for c in listed if c.config.name == wanted), None)
+        if found is None:
+            raise ConfigError(f"unable to find target container {wanted}")
+        return found.id
 
     def _hosts_mount(
         self,

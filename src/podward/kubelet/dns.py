@@ -1,7 +1,8 @@
 """What a Pod's /etc/resolv.conf says (dnsPolicy, dnsConfig). Pure.
 
-There is no cluster DNS here. `ClusterFirst` falls back on the machine's, as a kubelet that was told of no
-`--cluster-dns` does; it says so (`MissingClusterDNS`).
+There is no cluster DNS here: what counts on one gets the machine's, as of a kubelet that was told of no
+`--cluster-dns`. `ClusterFirst` is what every Pod has that says nothing; so only who asks for
+`ClusterFirstWithHostNet`, in so many words, is told of it (`MissingClusterDNS`).
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ FALLBACK = (
 class PodDns(msgspec.Struct, frozen=True):
     dns: Dns
     cluster_dns_missing: bool = False
-    """The Pod counts on a cluster DNS."""
+    """The Pod asks for a cluster DNS."""
     omitted: tuple[str, ...] = ()
     """What a user is told of lines that were too long."""
 
@@ -53,9 +54,6 @@ def pod_dns(pod: core_v1.Pod, machine: Dns) -> PodDns:
     spec = pod.spec
     assert spec is not None
     policy = spec.dnsPolicy or "ClusterFirst"
-    missing = policy == "ClusterFirstWithHostNet" or (
-        policy == "ClusterFirst" and not spec.hostNetwork
-    )
     base = Dns() if policy == "None" else machine
     extra = spec.dnsConfig or core_v1.PodDNSConfig()
     servers = _once((*base.servers, *(extra.nameservers or ())))
@@ -74,7 +72,7 @@ def pod_dns(pod: core_v1.Pod, machine: Dns) -> PodDns:
             f"search line is: {' '.join(fitting)}"
         )
     dns = Dns(servers, fitting, _merged(base.options, extra.options or ()))
-    return PodDns(dns, missing, tuple(omitted))
+    return PodDns(dns, policy == "ClusterFirstWithHostNet", tuple(omitted))
 
 
 def _once(texts: Iterable[str]) -> tuple[str, ...]:

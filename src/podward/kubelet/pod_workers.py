@@ -40,6 +40,7 @@ from podward.kubelet.runtime.base import (
     Runtime,
     RuntimeFailure,
     RuntimeUnavailable,
+    SandboxState,
 )
 from podward.kubelet.sandbox_config import SandboxError
 from podward.kubelet.sandbox_start import SandboxStarter
@@ -502,14 +503,21 @@ class PodWorker:
         return True
 
     async def _prune(self, observed: PodObservation) -> None:
-        """Of each container the newest dead instance is kept: back-off and `lastState` need it (4.5)."""
-        kept = set()
+        """Of each container the newest dead instance is kept: back-off and `lastState` need it (4.5). Of the
+        sandboxes the newest, and those that hold what is kept."""
+        kept, needed = set(), set()
         for one in observed.containers:
-            if one.state in (ContainerState.RUNNING, ContainerState.CREATED):
-                continue  # one that never ran tells of no end, and goes when the next one starts
-            if one.config.name in kept:
+            dead = one.state not in (ContainerState.RUNNING, ContainerState.CREATED)
+            # One that never ran tells of no end, and goes when the next one starts.
+            if dead and one.config.name in kept:
                 await self._remove(one)
-            kept.add(one.config.name)
+                continue
+            needed.add(one.sandbox_id)
+            if dead:
+                kept.add(one.config.name)
+        for sandbox in observed.sandboxes[1:]:
+            if sandbox.state is SandboxState.NOT_READY and sandbox.id not in needed:
+                await self._tools.runtime.remove_pod_sandbox(sandbox.id)
 
     async def _remove_never_started(self, name: str, observed: PodObservation) -> None:
         """We died, or the engine did, before the command began: the next one takes its place and its name."""

@@ -43,6 +43,12 @@ def as_container(ephemeral: core_v1.EphemeralContainer) -> core_v1.Container:
     return core_v1.Container(**{name: getattr(ephemeral, name) for name in fields})
 
 
+def target_container_name(pod: core_v1.Pod, name: str) -> str:
+    """Whose processes the ephemeral container of this name shall see; empty for its own."""
+    found = (one for one in _spec(pod).ephemeralContainers or () if one.name == name)
+    return next((one.targetContainerName or "" for one in found), "")
+
+
 def container_named(pod: core_v1.Pod, name: str) -> core_v1.Container | None:
     everywhere = (*init_containers(pod), *regular_containers(pod), *ephemeral_containers(pod))
     return next((container for container in everywhere if container.name == name), None)

@@ -28,6 +28,7 @@ from podward.kubelet.runtime.base import (
     ContainerState,
     Runtime,
     RuntimeFailure,
+    SandboxState,
 )
 from podward.kubelet.sandbox_start import SandboxStarter
 from podward.kubelet.status.generate import set_container_readiness, set_container_started
@@ -74,6 +75,8 @@ class Kubelet:
         self._clock = clock
         self._entropy = entropy
         self._workers: dict[str, PodWorker] = {}
+        self._stopping = False
+        """Nobody looks after Pods any more."""
         self._statuses = StatusManager(client, self._status_written)
         self._pods = Informer(
             client,
@@ -150,13 +153,18 @@ class Kubelet:
                 worker.task.cancel()
             await self.prober.close()
 
-    async def stop(self, *, stop_pods: bool) -> None:
-        """What was learnt is written; with `stop_pods`, every container is ended within its grace."""
+    async def stop(self, *, stop_pods: bool, remove_pods: bool = False) -> None:
+        """What was learnt is written; with `stop_pods`, every container is ended within its grace; with
+        `remove_pods` too, the runtime keeps nothing of them."""
         if stop_pods:
-            for worker in self._workers.values():
-                worker.task.cancel()
+            self._stopping = True
+            tasks = [worker.task for worker in self._workers.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             try:
                 await self._stop_containers()
+                await self._stop_sandboxes(remove=remove_pods)
             except RuntimeFailure as error:
                 log.warning("cannot stop the containers: %s", error)
             self._tools.starter.unmount_all()
@@ -169,6 +177,18 @@ class Kubelet:
         await asyncio.gather(
             *(self._runtime.stop_container(c.id, self._grace(c.pod_uid)) for c in running)
         )
+
+    async def _stop_sandboxes(self, *, remove: bool) -> None:
+        """Where they are something by themselves: a process, a network. What ran in one is known on, unless
+        they are removed; the next life makes new ones."""
+        if not (await self._runtime.features()).own_network:
+            return
+        for sandbox in await self._runtime.list_pod_sandboxes():
+            if remove:
+                await self._runtime.remove_pod_sandbox(sandbox.id)
+                await self._sandboxes.remove_cgroup(sandbox.config.cgroup_parent)
+            elif sandbox.state is SandboxState.READY:
+                await self._runtime.stop_pod_sandbox(sandbox.id)
 
     def _grace(self, uid: str) -> float:
         worker = self._workers.get(uid)
@@ -183,6 +203,8 @@ class Kubelet:
     ) -> None:
         uid = (pod.metadata and pod.metadata.uid) or ""
         worker = self._workers.get(uid)
+        if self._stopping:
+            return
         if change == "DELETED":
             if worker is not None:
                 worker.vanish()

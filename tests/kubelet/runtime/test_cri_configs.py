@@ -158,3 +158,20 @@ def runtime(name: str, **options: Any) -> dict[str, Any]:
 )
 def test_who_makes_an_engines_cgroups(told: object, driver: str) -> None:
     assert driver_told(told if isinstance(told, str) else json.dumps(told)) == driver
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        (NamespaceMode.CONTAINER, (pb.TARGET, "a1")),
+        (NamespaceMode.POD, (pb.POD, "")),
+        (NamespaceMode.NODE, (pb.NODE, "")),
+    ],
+)
+def test_a_target_is_joined_unless_its_processes_are_seen_anyway(
+    mode: NamespaceMode, expected: tuple[int, str]
+) -> None:
+    config = ContainerConfig("debugger", 0, "busybox", process_namespace_of="a1")
+    sandbox = SandboxConfig("web", "default", "1-2-3", pid=mode)
+    made = container_config(config, sandbox, "", "me").linux.security_context.namespace_options
+    assert (made.pid, made.target_id) == expected

@@ -22,6 +22,7 @@ from podward.api.validation.config import (
 )
 from podward.api.validation.names import (
     dns_label,
+    dns_label_1035,
     dns_subdomain,
     metadata_errors,
     path_segment,
@@ -45,9 +46,11 @@ from podward.api.validation.runtime_class import (
     runtime_class_errors,
     runtime_class_update_errors,
 )
+from podward.api.validation.service import service_errors, service_update_errors
 
 _NAMES: dict[type[Any], Callable[[str], list[str]]] = {
     core_v1.Namespace: dns_label,
+    core_v1.Service: dns_label_1035,
     rbac_v1.Role: path_segment,
     rbac_v1.RoleBinding: path_segment,
     rbac_v1.ClusterRole: path_segment,
@@ -60,6 +63,7 @@ _SPEC_RULES: dict[type[Any], Callable[[Any], list[FieldError]]] = {
     core_v1.ConfigMap: config_map_errors,
     core_v1.Secret: secret_errors,
     core_v1.PodTemplate: pod_template_errors,
+    core_v1.Service: service_errors,
     node_v1.RuntimeClass: runtime_class_errors,
     settings_v1alpha1.PodPreset: settings_errors,
     podward_v1alpha1.PodPreset: preset_errors,
@@ -77,6 +81,7 @@ _UPDATE_RULES: dict[type[Any], Callable[[Any, Any], list[FieldError]]] = {
     core_v1.ConfigMap: config_map_update_errors,
     core_v1.Secret: secret_update_errors,
     core_v1.PodTemplate: lambda new, old: pod_template_errors(new),
+    core_v1.Service: service_update_errors,
     node_v1.RuntimeClass: runtime_class_update_errors,
     settings_v1alpha1.PodPreset: settings_update_errors,
     podward_v1alpha1.PodPreset: preset_update_errors,

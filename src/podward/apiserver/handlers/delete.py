@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from lightkube.models import meta_v1
 
-from podward.api import codec, errors
+from podward.api import codec, errors, protobuf
 from podward.api.scheme import Resource
 from podward.apiserver.handlers.options import integer, write_options
 from podward.apiserver.handlers.render import render_object
@@ -67,6 +67,9 @@ def _delete_options(request: Request) -> tuple[meta_v1.DeleteOptions, WriteOptio
                 import yaml
 
                 document = yaml.safe_load(request.body)
+                options = msgspec.convert(document, meta_v1.DeleteOptions)
+            elif protobuf.MEDIA_TYPE in content_type:  # `kubectl drain`
+                document = protobuf.document(request.body, "DeleteOptions")
                 options = msgspec.convert(document, meta_v1.DeleteOptions)
             else:
                 options = msgspec.json.decode(request.body, type=meta_v1.DeleteOptions)

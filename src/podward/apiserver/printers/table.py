@@ -11,6 +11,7 @@ from podward.apiserver.printers.event import EVENT_PRINTER
 from podward.apiserver.printers.node import NODE_PRINTER
 from podward.apiserver.printers.pod import POD_PRINTER
 from podward.apiserver.printers.pod_preset import POD_PRESET_PRINTER
+from podward.apiserver.printers.service import SERVICE_PRINTER
 from podward.apiserver.printers.simple import (
     BINDING_PRINTER,
     CONFIG_MAP_PRINTER,
@@ -34,6 +35,7 @@ _PRINTERS: Final[Mapping[str, Printer]] = {
     "configmaps": CONFIG_MAP_PRINTER,
     "secrets": SECRET_PRINTER,
     "serviceaccounts": SERVICE_ACCOUNT_PRINTER,
+    "services": SERVICE_PRINTER,
     "podtemplates": POD_TEMPLATE_PRINTER,
     "runtimeclasses.node.k8s.io": RUNTIME_CLASS_PRINTER,
     "leases.coordination.k8s.io": LEASE_PRINTER,

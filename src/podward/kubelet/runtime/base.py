@@ -207,6 +207,8 @@ class ContainerConfig(msgspec.Struct, frozen=True):
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     image_ref: str = ""
     """`ImageStatus.ref` of what it is made from; empty: what `image` names now."""
+    process_namespace_of: str = ""
+    """ID of a container whose processes this one sees, where each container sees but its own."""
 
 
 class ContainerStatus(msgspec.Struct, frozen=True):

@@ -148,7 +148,7 @@ def container_config(
         stop_signal=_signal(config.stop_signal),
         linux=pb.LinuxContainerConfig(
             resources=resources(config.resources),
-            security_context=_container_security(config.security, sandbox),
+            security_context=_container_security(config, sandbox),
         ),
     )
 
@@ -189,8 +189,11 @@ def resources(wanted: Resources) -> pb.LinuxContainerResources:
 
 
 def _container_security(
-    security: SecurityContext, sandbox: SandboxConfig
+    config: ContainerConfig, sandbox: SandboxConfig
 ) -> pb.LinuxContainerSecurityContext:
+    security, namespaces = config.security, _namespaces(sandbox)
+    if config.process_namespace_of and namespaces.pid == pb.CONTAINER:
+        namespaces.pid, namespaces.target_id = pb.TARGET, config.process_namespace_of
     masked = () if security.unmasked_proc or security.privileged else MASKED_PATHS
     readonly = () if security.unmasked_proc or security.privileged else READONLY_PATHS
     made = pb.LinuxContainerSecurityContext(
@@ -198,7 +201,7 @@ def _container_security(
             add_capabilities=security.add_capabilities, drop_capabilities=security.drop_capabilities
         ),
         privileged=security.privileged,
-        namespace_options=_namespaces(sandbox),
+        namespace_options=namespaces,
         readonly_rootfs=security.read_only_root,
         supplemental_groups=security.supplemental_groups,
         supplemental_groups_policy=_groups_policy(security),
