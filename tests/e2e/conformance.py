@@ -47,6 +47,11 @@ class Space:
         self.seen: dict[str, Any] = {}
         """How something was when all began."""
 
+    def leave(self, *namespaces: str) -> None:
+        """Delete what was made there, without waiting."""
+        self.kubectl("delete", "namespace", self.name, *namespaces, "--wait=false")
+        self.client.close()
+
     def run(self, *arguments: str, **options: Any) -> str:
         """kubectl in this namespace."""
         verb, *rest = arguments

@@ -284,7 +284,7 @@ def space(
     made.seen["lease"] = made.ask("GET", NODE_LEASE)
     yield made
     made.kubectl("delete", "runtimeclass", "conformance-plain")
-    made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    made.leave()
 
 
 def has_phase(phase: str, found: Any) -> bool:
