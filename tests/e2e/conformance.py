@@ -27,9 +27,14 @@ def field(name: str, path: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
+def one_of(status: Any, name: str) -> Any:
+    """The status of a container; of one that has none yet, what says that nothing has happened."""
+    nothing = {"restartCount": 0, "ready": False, "state": {}}
+    return next((c for c in status.get("containerStatuses") or () if c["name"] == name), nothing)
+
+
 def main_of(status: Any) -> Any:
-    """The status of its container `main`."""
-    return next(c for c in status.get("containerStatuses") or [{}] if c.get("name") == "main")
+    return one_of(status, "main")
 
 
 def condition(status: Any, kind: str) -> str:
