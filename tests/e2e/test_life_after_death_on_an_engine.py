@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.support import Podward, eventually
+from tests.e2e.support import Podward, eventually, unmount_below
 from tests.engine.containerd import Containerd
 
 from podward.store.sqlite import SqliteStore
@@ -121,6 +121,7 @@ def world(engine: Containerd, tmp_path: Path) -> Iterator[World]:
     made.podward.start()
     yield made
     made.podward.kill()
+    unmount_below(made.podward.data_dir)
 
 
 def test_a_podward_that_was_killed_adopts_its_pods(world: World) -> None:
