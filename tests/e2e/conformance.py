@@ -27,9 +27,14 @@ def field(name: str, path: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
+def one_of(status: Any, name: str) -> Any:
+    """The status of a container; of one that has none yet, what says that nothing has happened."""
+    nothing = {"restartCount": 0, "ready": False, "state": {}}
+    return next((c for c in status.get("containerStatuses") or () if c["name"] == name), nothing)
+
+
 def main_of(status: Any) -> Any:
-    """The status of its container `main`."""
-    return next(c for c in status.get("containerStatuses") or [{}] if c.get("name") == "main")
+    return one_of(status, "main")
 
 
 def condition(status: Any, kind: str) -> str:
@@ -46,6 +51,11 @@ class Space:
         self.base = f"/api/v1/namespaces/{name}"
         self.seen: dict[str, Any] = {}
         """How something was when all began."""
+
+    def leave(self, *namespaces: str) -> None:
+        """Delete what was made there, without waiting."""
+        self.kubectl("delete", "namespace", self.name, *namespaces, "--wait=false")
+        self.client.close()
 
     def run(self, *arguments: str, **options: Any) -> str:
         """kubectl in this namespace."""

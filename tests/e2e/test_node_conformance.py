@@ -26,7 +26,7 @@ import grpc
 import pytest
 import yaml
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tests.e2e.conformance import Space, condition, field, main_of, sh, spec
+from tests.e2e.conformance import Space, condition, field, main_of, one_of, sh, spec
 from tests.e2e.support import Kubectl, Podward, component_missing, eventually, kubectl_current
 from tests.engine.containerd import Containerd
 from tests.engine.images import Image, busybox_files
@@ -54,6 +54,7 @@ PATIENT = {**QUICK, "failureThreshold": 4}
 ONCE_THEN_WELL = "if [ -e /state/ran ]; then exec sleep 3600; fi; touch /state/ran; exit {code}"
 STATE = {"volumeMounts": [{"name": "state", "mountPath": "/state"}]}
 VOLUME = {"volumes": [{"name": "state", "emptyDir": {}}]}
+FALLBACK = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 LOG_AND_FILE = "printf {log}; printf {file} > /dev/termination-log; exit {code}"
 
 AMPLE = {"cpu": "50m", "memory": "64Mi"}
@@ -65,46 +66,42 @@ ENDING: dict[str, Any] = {
 NUMBERED = "docker.io/library/numbered:1"
 TELL_VARIABLES = "env | sort > /dev/termination-log"
 
+LATE = {"exec": {"command": ["sleep", "30"]}, **QUICK, "timeoutSeconds": 1}
+
+
+def http_probe(path: str, times: dict[str, Any]) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": 8080}, "initialDelaySeconds": 1, **times}
+
+
+def other(name: str, script: str = STOPS, **more: Any) -> dict[str, Any]:
+    """A container beside `main`."""
+    return {**sh(script, **more), "name": name}
+
+
 PODS: dict[str, dict[str, Any]] = {
     # Probing container
-    "exec-well": spec(sh(SLEEP, livenessProbe={"exec": {"command": ["true"]}, **PATIENT},
-                         resources={"requests": AMPLE, "limits": AMPLE})),
-    "exec-ill": spec(
-        sh("touch /tmp/health; sleep 2; rm /tmp/health; exec sleep 3600",
-           livenessProbe={"exec": {"command": ["cat", "/tmp/health"]}, **QUICK}),
+    "well": spec(
+        sh(SERVE, livenessProbe={"httpGet": {"path": "/healthz", "port": 8080}, **PATIENT}),
+        other("exec", livenessProbe={"exec": {"command": ["true"]}, **PATIENT}),
+        other("tcp", livenessProbe={"tcpSocket": {"port": 8080}, **PATIENT}),
+        # A redirect to another host is the end of the way, and a warning.
+        other("sent-away", livenessProbe=http_probe("/cgi-bin/to?http://192.0.2.1/", PATIENT)),
+        other("never-ready", readinessProbe={"exec": {"command": ["false"]}, **QUICK}),
+        other("never-answers", readinessProbe=LATE),
+    ),
+    "ill": spec(
+        sh(SERVE),
+        {**sh("touch /tmp/health; sleep 2; rm /tmp/health; " + STOPS,
+              livenessProbe={"exec": {"command": ["cat", "/tmp/health"]}, **QUICK}), "name": "exec"},
+        other("times-out", livenessProbe=LATE),
+        other("http", livenessProbe=http_probe("/gone", QUICK)),
+        # One on the same host leads on.
+        other("sent-home", livenessProbe=http_probe("/cgi-bin/to?/gone", QUICK)),
+        other("never-starts", startupProbe={"exec": {"command": ["false"]}, **QUICK}),
         policy="Always",
     ),
-    "exec-times-out": spec(
-        sh(SLEEP, livenessProbe={"exec": {"command": ["sleep", "30"]}, **QUICK, "timeoutSeconds": 1}),
-        policy="Always",
-    ),
-    "http-well": spec(sh(SERVE, livenessProbe={"httpGet": {"path": "/healthz", "port": 8080},
-                                               "initialDelaySeconds": 1, **PATIENT})),
-    "http-ill": spec(
-        sh(SERVE, livenessProbe={"httpGet": {"path": "/gone", "port": 8080},
-                                 "initialDelaySeconds": 1, **QUICK}),
-        policy="Always",
-    ),
-    "tcp-well": spec(sh(SERVE, livenessProbe={"tcpSocket": {"port": 8080},
-                                              "initialDelaySeconds": 1, **PATIENT})),
-    "never-ready": spec(sh(SLEEP, readinessProbe={"exec": {"command": ["false"]}, **QUICK})),
     "ready-later": spec(sh(SLEEP, readinessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1,
                                                   "initialDelaySeconds": 3})),
-    "never-answers": spec(
-        sh(SLEEP, readinessProbe={"exec": {"command": ["sleep", "30"]}, **QUICK, "timeoutSeconds": 1}),
-    ),
-    "sent-home": spec(  # a redirect on the same host leads on
-        sh(SERVE, livenessProbe={"httpGet": {"path": "/cgi-bin/to?/gone", "port": 8080},
-                                 "initialDelaySeconds": 1, **QUICK}),
-        policy="Always",
-    ),
-    "sent-away": spec(  # one to another host is the end of the way, and a warning
-        sh(SERVE, livenessProbe={"httpGet": {"path": "/cgi-bin/to?http://192.0.2.1/", "port": 8080},
-                                 "initialDelaySeconds": 1, **PATIENT}),
-    ),
-    "never-starts": spec(
-        sh(SLEEP, startupProbe={"exec": {"command": ["false"]}, **QUICK}), policy="Always",
-    ),
     "short-patience": spec(  # the probe's own grace, not the Pod's ten minutes
         sh("[ -e /state/ran ] || trap '' TERM; touch /state/ran; while :; do sleep 0.2; done", **STATE,
            livenessProbe={"exec": {"command": ["false"]}, **QUICK, "periodSeconds": 4,
@@ -130,20 +127,13 @@ PODS: dict[str, dict[str, Any]] = {
     ),
     "terminate-never": spec(sh("exit 3")),
     # Container runtime: termination messages
-    "message-file": spec(
-        sh(LOG_AND_FILE.format(log="LOG", file="OK", code=0),
-           terminationMessagePolicy="FallbackToLogsOnError"),
-    ),
-    "message-none": spec(
-        sh("printf DONE; exit 0", terminationMessagePolicy="FallbackToLogsOnError"),
-    ),
-    "message-log": spec(
-        sh("printf DONE; exit 1", terminationMessagePolicy="FallbackToLogsOnError"),
-    ),
-    "message-user": spec(
-        sh("printf DONE > /dev/termination-custom-log; exit 0",
-           terminationMessagePath="/dev/termination-custom-log",
-           securityContext={"runAsUser": 1000}),
+    "messages": spec(
+        other("file", LOG_AND_FILE.format(log="LOG", file="OK", code=0), **FALLBACK),
+        other("none", "printf DONE; exit 0", **FALLBACK),
+        other("log", "printf DONE; exit 1", **FALLBACK),
+        other("user", "printf DONE > /dev/termination-custom-log; exit 0",
+              terminationMessagePath="/dev/termination-custom-log",
+              securityContext={"runAsUser": 1000}),
     ),
     # Init containers
     "init-never": spec(
@@ -174,7 +164,8 @@ PODS: dict[str, dict[str, Any]] = {
     "deadline": spec(sh(SLEEP), activeDeadlineSeconds=3600),
     "graceful": spec(sh("trap 'sleep 1; exit 0' TERM; while :; do sleep 0.1; done"))
     | {"terminationGracePeriodSeconds": 20},
-    "logs": spec(sh("echo container is alive; exec sleep 3600")),
+    "logs": spec(sh("echo container is alive; exec sleep 3600",
+                    resources={"requests": AMPLE, "limits": AMPLE})),
     "gated": spec(sh(SLEEP), readinessGates=[{"conditionType": "one"}, {"conditionType": "two"}]),
     "image-changes": spec(sh(SLEEP), policy="Always"),
     "windows": spec(sh(SLEEP), os={"name": "windows"}),
@@ -284,7 +275,7 @@ def space(
     made.seen["lease"] = made.ask("GET", NODE_LEASE)
     yield made
     made.kubectl("delete", "runtimeclass", "conformance-plain")
-    made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    made.leave()
 
 
 def has_phase(phase: str, found: Any) -> bool:
@@ -298,12 +289,14 @@ def restarted(found: Any) -> bool:
 # ---- probing
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["exec-ill", "http-ill", "exec-times-out", "sent-home", "never-starts", "short-patience"],
-)
-def test_a_failing_liveness_probe_restarts(space: Space, name: str) -> None:
-    space.comes(name, restarted)
+@pytest.mark.parametrize("name", ["exec", "times-out", "http", "sent-home", "never-starts"])
+def test_a_failing_probe_restarts_its_container_alone(space: Space, name: str) -> None:
+    found = space.comes("ill", lambda s: one_of(s, name)["restartCount"] >= 1)
+    assert main_of(found)["restartCount"] == 0
+
+
+def test_a_probes_own_grace_counts_not_its_pods(space: Space) -> None:
+    space.comes("short-patience", restarted)
 
 
 def test_grpc_liveness_is_asked_of_each_container_alone(space: Space) -> None:
@@ -330,13 +323,16 @@ def test_readiness_comes_after_its_delay(space: Space) -> None:
 def test_containers_that_are_well_or_only_not_ready_are_left_alone(
     space: Space,
 ) -> None:
-    space.comes("exec-ill", restarted)  # so that probes have run for a while
-    unready = ("never-ready", "never-answers")
-    for name in ("exec-well", "http-well", "tcp-well", "sent-away", *unready):
-        found = space.comes(name, lambda found: main_of(found)["state"].get("running"))
-        assert main_of(found)["restartCount"] == 0, name
-        assert main_of(found)["ready"] == (name not in unready), name
-    warned = eventually(lambda: space.told("sent-away", "ProbeWarning"))
+    # So that probes have run for a while.
+    space.comes("ill", lambda s: one_of(s, "exec")["restartCount"] >= 1)
+    found = space.comes(
+        "well", lambda s: all(one_of(s, n)["ready"] for n in ("main", "exec", "tcp"))
+    )
+    unready = {"never-ready", "never-answers"}
+    assert len(found["containerStatuses"]) == 6
+    assert all(one["restartCount"] == 0 for one in found["containerStatuses"])
+    assert {one["name"] for one in found["containerStatuses"] if not one["ready"]} == unready
+    warned = eventually(lambda: space.told("well", "ProbeWarning"))
     assert warned[0].startswith("Liveness probe warning: Probe terminated redirects")
 
 
@@ -369,17 +365,17 @@ def test_a_container_that_exits_has_the_status_its_policy_gives(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("message-file", "OK"),
-        ("message-none", ""),
-        ("message-log", "DONE"),
-        ("message-user", "DONE"),
+        ("file", "OK"),
+        ("none", ""),
+        ("log", "DONE"),
+        ("user", "DONE"),
     ],
 )
 def test_a_termination_message_comes_from_where_its_policy_says(
     space: Space, name: str, message: str
 ) -> None:
-    found = space.comes(name, lambda s: main_of(s)["state"].get("terminated"))
-    assert main_of(found)["state"]["terminated"].get("message", "") == message
+    found = space.comes("messages", lambda s: one_of(s, name)["state"].get("terminated"))
+    assert one_of(found, name)["state"]["terminated"].get("message", "") == message
 
 
 # ---- init containers
@@ -552,25 +548,50 @@ def test_restarts_are_only_counted_upwards(space: Space) -> None:
     counts = [0]
 
     def look(status: Any) -> bool:
-        counts.append(main_of(status)["restartCount"])
+        counts.append(one_of(status, "http")["restartCount"])
         return counts[-1] >= 2
 
-    space.comes("http-ill", look)
+    space.comes("ill", look)
     assert counts == sorted(counts)
 
 
-def test_a_pod_that_ends_is_not_ready_and_its_liveness_is_not_asked_for(space: Space) -> None:
-    space.comes("ending", lambda s: main_of(s)["ready"])
-    space.run("delete", "pod", "ending", "--wait=false")
-    seen = []
-    for kind, pod in space.watch("pods", fieldSelector="metadata.name=ending"):
+@pytest.fixture(scope="module")
+def endings(space: Space) -> dict[str, list[tuple[float, Any]]]:
+    """Pods that take their time to end: what was seen of each since they were told to, and after how long."""
+    names = ("ending", "sleeps-first", "sleeps-long")
+    for name in names:
+        space.comes(name, lambda s: main_of(s)["ready"])
+    began = time.monotonic()
+    space.run("delete", "pod", "ending", "sleeps-first", "--wait=false")
+    space.ask("DELETE", "pods/sleeps-long", {"gracePeriodSeconds": 3})
+    seen: dict[str, list[tuple[float, Any]]] = {name: [] for name in names}
+    left = set(names)
+    for kind, pod in space.watch("pods", labelSelector=f"name in ({','.join(names)})"):
+        name = pod["metadata"]["name"]
+        seen[name].append((time.monotonic() - began, pod["status"]))
         if kind == "DELETED":
+            left.remove(name)
+        if not left:
             break
-        seen.append((main_of(pod["status"])["ready"], condition(pod["status"], "Ready")))
-        assert main_of(pod["status"])["restartCount"] == 0
-        assert "running" in main_of(pod["status"])["state"] or not seen[-1][0]
-    assert (False, "False") in seen
+    return seen
+
+
+def test_a_pod_that_ends_is_not_ready_and_its_liveness_is_not_asked_for(
+    space: Space, endings: dict[str, list[tuple[float, Any]]]
+) -> None:
+    statuses = [status for _, status in endings["ending"]]
+    assert all(main_of(status)["restartCount"] == 0 for status in statuses)
+    unready = [s for s in statuses if "running" in main_of(s)["state"] and not main_of(s)["ready"]]
+    assert [condition(s, "Ready") for s in unready][:1] == ["False"]
     assert [m for m in space.told("ending", "Unhealthy") if m.startswith("Liveness")] == []
+
+
+def test_a_hook_that_sleeps_delays_the_end_as_long_as_the_grace_allows(
+    endings: dict[str, list[tuple[float, Any]]],
+) -> None:
+    for name in ("sleeps-first", "sleeps-long"):
+        seconds, _ = endings[name][-1]
+        assert 3 <= seconds < 40, name
 
 
 # ---- Pods, further
@@ -619,8 +640,8 @@ def test_a_pod_is_changed_watched_and_given_a_status(space: Space) -> None:
 
 
 def test_the_class_of_service_is_told(space: Space) -> None:
-    assert space.status("exec-well")["qosClass"] == "Guaranteed"
-    assert space.status("exec-ill")["qosClass"] == "BestEffort"
+    assert space.status("logs")["qosClass"] == "Guaranteed"
+    assert space.status("ill")["qosClass"] == "BestEffort"
 
 
 def test_a_pod_of_another_system_is_rejected_by_the_node(space: Space) -> None:
@@ -720,15 +741,6 @@ def test_hooks_by_https_and_by_command(space: Space, tmp_path: Path) -> None:
     shutil.rmtree(host)
 
 
-def test_a_hook_that_sleeps_delays_the_end_as_long_as_the_grace_allows(space: Space) -> None:
-    for name in ("sleeps-first", "sleeps-long"):
-        space.comes(name, lambda s: s["phase"] == "Running")
-    began = time.monotonic()
-    space.ask("DELETE", "pods/sleeps-long", {"gracePeriodSeconds": 3})
-    space.run("delete", "pod", "sleeps-first", "sleeps-long")
-    assert 3 <= time.monotonic() - began < 30
-
-
 # ---- variables, and paths made of them
 
 
@@ -795,7 +807,7 @@ def test_the_node_has_a_lease_of_its_own_that_it_renews(space: Space) -> None:
 
 def test_a_collection_of_pods_is_deleted_as_one(space: Space) -> None:
     body = {"gracePeriodSeconds": 0}
-    doomed = ("init-never", "terminate-never", "message-file", "never-ready", "tcp-well")
+    doomed = ("init-never", "terminate-never", "messages", "well")
     chosen = f"name in ({','.join(doomed)})"
     assert len(space.ask("GET", "pods", labelSelector=chosen)["items"]) == len(doomed)
     space.ask("DELETE", "pods", body, labelSelector=chosen)

@@ -201,8 +201,7 @@ def space(engine_podward: Podward, tmp_path_factory: pytest.TempPathFactory) -> 
         made.apply(*(made.pod(name, one, annotations={"note": "a"}) for name, one in pods.items()))
         yield made
         written = Path(host, "z").read_text()
-    for name in (NAMESPACE, ELSEWHERE):
-        made.kubectl("delete", "namespace", name, "--wait=false")
+    made.leave(ELSEWHERE)
     assert written == "written\n"
 
 

@@ -47,7 +47,7 @@ def space(podward: Podward, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made = Space(Kubectl(binary, podward, tmp_path_factory.mktemp("home")), name)
     made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield made
-    made.kubectl("delete", "namespace", name, "--wait=false")
+    made.leave()
 
 
 def holds(whole: Any, part: Any) -> bool:

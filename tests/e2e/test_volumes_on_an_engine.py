@@ -50,10 +50,9 @@ def at(path: str, volume: str, **fields: Any) -> dict[str, Any]:
 def pod(name: str, containers: list[Any], volumes: list[Any], **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"tier": "one"}},
-        "spec": {
-            "terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False,
-            "containers": containers, "volumes": volumes, **spec,
-        },
+        # No token of an account: what is mounted is what a test asks for.
+        "spec": {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False,
+                 "containers": containers, "volumes": volumes, **spec},
     }  # fmt: skip
 
 

@@ -183,15 +183,17 @@ class Containerd:
         if self._process is None:
             self.start()
         pods = self._pods() or []
-        for task in self.ctr("tasks", "ls", "-q").split():
-            self._ctr("tasks", "kill", "-s", "SIGKILL", task, check=False)
+        for line in self.ctr("tasks", "ls").splitlines()[1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(line.split()[1]), signal.SIGKILL)
         deadline = time.monotonic() + 10
         while "RUNNING" in self.ctr("tasks", "ls") and time.monotonic() < deadline:
             time.sleep(0.05)
-        for task in self.ctr("tasks", "ls", "-q").split():
-            self._ctr("tasks", "rm", "-f", task, check=False)
-        for container in self.ctr("containers", "ls", "-q").split():
-            self._ctr("containers", "rm", container, check=False)
+        # All in one call: one each takes seconds where many ran.
+        if tasks := self.ctr("tasks", "ls", "-q").split():
+            self._ctr("tasks", "rm", "-f", *tasks, check=False)
+        if containers := self.ctr("containers", "ls", "-q").split():
+            self._ctr("containers", "rm", *containers, check=False)
         self.stop()
         self.clear(pods)
 

@@ -55,6 +55,12 @@ class HttpClient:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.server.token}", "Accept": "application/json"}
 
+    def close(self) -> None:
+        """The connection that is kept; a new one is made when one is needed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def request(
         self,
         method: str,
