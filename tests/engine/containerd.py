@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -93,6 +93,7 @@ class Containerd:
         self.folder = left or Path(tempfile.mkdtemp(prefix=PREFIX))
         self.socket = self.folder / "c.sock"
         self.bridge = f"pw{self.folder.name.removeprefix(PREFIX)}".replace("_", "x")
+        self.before: Sequence[str] = FIRST
         self._process: subprocess.Popen[bytes] | None = None
         self._mirror: Registry | None = None
         if left is not None:
@@ -115,7 +116,7 @@ class Containerd:
         self.socket.unlink(missing_ok=True)  # of one that was killed
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(
-            [*FIRST, "containerd", "--config", str(self.folder / "config.toml")],
+            [*self.before, "containerd", "--config", str(self.folder / "config.toml")],
             stdout=log, stderr=log, start_new_session=True, env={**os.environ, "PATH": _path()},
         )  # fmt: skip
         log.close()

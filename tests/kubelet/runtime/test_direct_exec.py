@@ -6,7 +6,7 @@ import difflib
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,16 @@ from podward.kubelet.runtime.base import (
 )
 from podward.kubelet.runtime.cri import CriRuntime
 from podward.machinery.clock import SystemClock
+
+
+@pytest.fixture(scope="module")
+def containerd(containerd: Containerd) -> Iterator[Containerd]:
+    """One that goes before nothing, as this process: commands see how nice who started them is."""
+    made = Containerd()
+    made.before = ()
+    yield made.start().load_usual()
+    made.tear_down()
+
 
 WHO = r"""
 grep -E '^(Uid|Gid|Groups|Umask|Cap|NoNewPrivs|Seccomp|Speculation|Sig(Blk|Ign)|Threads)' /proc/self/status
