@@ -260,8 +260,8 @@ class Cluster:
         self._tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
     async def wait(self) -> None:
-        """Returns never, unless a part died: then raises what killed it."""
-        await asyncio.gather(*self._tasks)
+        """Returns never, unless a part died: then raises what killed it. Who waits no longer ends nothing."""
+        await asyncio.gather(*map(asyncio.shield, self._tasks))
 
     async def kill(self) -> None:
         """End every part where it stands, as `kill -9` does: nothing that waits to be written is."""

@@ -106,6 +106,19 @@ def test_sigterm_leaves_containers_running_and_stop_pods_ends_them(
     eventually(lambda: not processes(lasting), what="the container's end")
 
 
+def test_who_is_stopped_while_it_starts_a_container_leaves_none(own_podward: Podward) -> None:
+    seconds = f"7{os.getpid()}"
+    manifest = PODS.split("---")[0].replace("86399", seconds)
+    own_podward.cli("apply", "-f", "-", input=manifest)
+    eventually(lambda: processes(seconds), what="the container")
+    own_podward.options = ("--stop-pods",)
+    own_podward.stop()
+    for _ in range(3):
+        own_podward.start()
+        assert own_podward.stop() == 0
+    assert processes(seconds) == []
+
+
 def test_a_second_podward_on_the_same_data_directory_refuses(own_podward: Podward) -> None:
     done = subprocess.run(
         [*own_podward.command()[:-4], "--listen", "127.0.0.1:0"],

@@ -110,7 +110,7 @@ class PodWorker:
         self._tools = tools
         self.pod = pod
         self.state = State.SYNC
-        self._gone = False
+        self._gone = self._retired = False
         self._ended = pod.status is not None and pod.status.phase in TERMINAL_PHASES
         """Nothing of it will run again: its phase may become terminal, or was so before we came."""
         if self._ended:
@@ -203,6 +203,11 @@ class PodWorker:
             self._event("Warning", "Evicted", message)
             self._wake.set()
 
+    def retire(self) -> None:
+        """The turn that it is in is its last, and starts nothing more."""
+        self._retired = True
+        self._wake.set()
+
     def wake(self) -> None:
         self._wake.set()
 
@@ -226,6 +231,8 @@ class PodWorker:
     async def _run(self) -> None:
         while self.state is not State.FINISHED:
             await self._wake.wait()
+            if self._retired:
+                return
             self._wake.clear()
             try:
                 await self._turn()
@@ -688,8 +695,9 @@ class PodWorker:
 
     @property
     def _leaving(self) -> bool:
-        """Nothing is started for a Pod that is being deleted or evicted."""
-        return self._gone or self._meta.deletionTimestamp is not None or bool(self._evicted)
+        """Nothing is started for a Pod that is being deleted or evicted, or that nobody will look after."""
+        going = self._gone or self._retired
+        return going or self._meta.deletionTimestamp is not None or bool(self._evicted)
 
     async def _pod_ips(self) -> tuple[str, ...]:
         """From the runtime: containers are started before any status tells the addresses."""

@@ -44,6 +44,8 @@ from podward.machinery.network import Network
 from podward.probes.base import Outcome, ProbeType
 
 STOP_GRACE_SECONDS = 30.0
+RETIREMENT_SECONDS = 5.0
+"""For the turns that Pods' workers are in, when the Pods shall end."""
 
 _NEWS = (ContainerEventType.DIED, ContainerEventType.SANDBOX_CHANGED)
 
@@ -158,10 +160,7 @@ class Kubelet:
         `remove_pods` too, the runtime keeps nothing of them."""
         if stop_pods:
             self._stopping = True
-            tasks = [worker.task for worker in self._workers.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._retire_workers()
             try:
                 await self._stop_containers()
                 await self._stop_sandboxes(remove=remove_pods)
@@ -169,6 +168,17 @@ class Kubelet:
                 log.warning("cannot stop the containers: %s", error)
             self._tools.starter.unmount_all()
         await self._statuses.flush()
+
+    async def _retire_workers(self) -> None:
+        """Not in the middle of a start, if it can be helped: what nobody knows yet nobody could stop."""
+        tasks = [worker.task for worker in self._workers.values()]
+        for worker in self._workers.values():
+            worker.retire()
+        if tasks:
+            await asyncio.wait(tasks, timeout=RETIREMENT_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _stop_containers(self) -> None:
         running = [
