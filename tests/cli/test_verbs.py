@@ -9,7 +9,7 @@ from podward.cli.main import VERBS
 
 HEAVY = {
     "asyncio", "msgspec", "lightkube", "uvicorn", "grpc", "cryptography", "rich", "sqlite3", "yaml",
-    "podward.api", "podward.apiserver", "podward.kubelet", "podward.cluster",
+    "podward.api", "podward.apiserver", "podward.kubelet", "podward.cluster", "podward.standalone",
 }  # fmt: skip
 SMALL = {
     "get": set(),

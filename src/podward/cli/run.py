@@ -22,7 +22,8 @@ from podward.machinery.host import ignore_signals_alone
 
 if TYPE_CHECKING:
     from podward.cli.live_view import Output, View
-    from podward.cluster import ClusterConfig, PodPresets
+    from podward.cluster import PodPresets
+    from podward.standalone import ClusterConfig
 
 TEAR_DOWN_SECONDS = 45.0
 
@@ -60,7 +61,7 @@ def _run(
 ) -> bool:
     import uvloop
 
-    from podward.cluster import ClusterConfig, ClusterError
+    from podward.standalone import ClusterConfig, ClusterError
 
     config = ClusterConfig(
         data_dir=folder / "data",
@@ -83,7 +84,7 @@ async def _session(
     config: "ClusterConfig", documents: list[dict[str, Any]], limit: float | None
 ) -> bool:
     from podward.cli.live_view import View, output
-    from podward.cluster import start
+    from podward.standalone import start
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

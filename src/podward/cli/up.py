@@ -91,8 +91,8 @@ def command(
     service_account_tokens: bool | None,
 ) -> None:
     """Run the API server, the scheduler and the node on this machine."""
-    from podward.cluster import ClusterConfig, ClusterError
     from podward.kubelet.container_logs import LogLimits
+    from podward.standalone import ClusterConfig, ClusterError
 
     host, port = parse_address(listen)
     config = ClusterConfig(
@@ -123,7 +123,7 @@ def command(
 
 
 async def _serve(config: "object") -> None:
-    from podward.cluster import ClusterConfig, Ready, serve
+    from podward.standalone import ClusterConfig, Ready, serve
 
     assert isinstance(config, ClusterConfig)
     stop = asyncio.Event()
