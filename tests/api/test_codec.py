@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from lightkube.models import core_v1, meta_v1
+from lightkube.models import coordination_v1, core_v1, meta_v1
 
 from podward.api import codec
 from podward.api.errors import ApiStatusError
@@ -100,9 +100,10 @@ def test_yaml_is_read_too() -> None:
     assert obj.metadata.name == "p"
 
 
-def test_protobuf_is_refused_as_a_media_type() -> None:
+def test_protobuf_is_refused_for_kinds_that_no_client_sends_so() -> None:
+    leases = SCHEME.of_type(coordination_v1.Lease)
     with pytest.raises(ApiStatusError) as refused:
-        codec.decode(b"k8s\0", "application/vnd.kubernetes.protobuf", PODS, "Strict")
+        codec.decode(b"k8s\0", "application/vnd.kubernetes.protobuf", leases, "Strict")
     assert refused.value.status.code == 415
 
 

@@ -108,7 +108,7 @@ def test_sigterm_leaves_containers_running_and_stop_pods_ends_them(
 
 def test_who_is_stopped_while_it_starts_a_container_leaves_none(own_podward: Podward) -> None:
     seconds = f"7{os.getpid()}"
-    manifest = PODS.split("---")[0].replace("86399", seconds)
+    manifest = PODS.split("---")[0].replace("LASTING", seconds)
     own_podward.cli("apply", "-f", "-", input=manifest)
     eventually(lambda: processes(seconds), what="the container")
     own_podward.options = ("--stop-pods",)

@@ -100,7 +100,7 @@ def test_podwards_own_server_takes_what_it_serves(options: ManifestOptions) -> N
         for document in documents(options)
         if (row := SCHEME.of_kind(document["apiVersion"], document["kind"])) is not None
     ]
-    assert len(served) == 12
+    assert len(served) == 13
     for row, document in served:
         decode_builtins(document, row, "Strict")
 
