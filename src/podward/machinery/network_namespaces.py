@@ -1,44 +1,27 @@
 """Listening in a network that is not this process's own: a socket belongs to the one it was made in, for good.
 
-Namespaces belong to threads in Linux, so a thread joins the other one, makes the socket there and ends; the
-rest of the process never notices (setns(2)). Only root can.
+A thread joins the other one, makes the socket there and ends (`threads.py`). Only root can.
 """
 
-import asyncio
 import ctypes
 import os
 import socket
-import threading
+
+from podward.machinery.threads import in_a_thread_of_its_own
 
 _CLONE_NEWNET = 0x40000000
 
 
 async def listen_in(namespace: str, host: str, port: int) -> socket.socket:
     """A listening TCP socket at `host:port` of the network whose file is `namespace`. `OSError`."""
-    loop = asyncio.get_running_loop()
-    made: asyncio.Future[socket.socket] = loop.create_future()
 
-    def tell(listener: socket.socket | None, error: OSError | None) -> None:
-        if made.done():
-            if listener is not None:
-                listener.close()
-        elif listener is not None:
-            made.set_result(listener)
-        else:
-            made.set_exception(error or OSError("no socket"))
+    def make() -> socket.socket:
+        _join(namespace)
+        return _listening(host, port)
 
-    def make() -> None:
-        try:
-            _join(namespace)
-            listener = _listening(host, port)
-        except OSError as error:
-            loop.call_soon_threadsafe(tell, None, error)
-        else:
-            loop.call_soon_threadsafe(tell, listener, None)
-
-    # A thread of its own and no pool: it never comes back from where it went.
-    threading.Thread(target=make, name=f"listen in {namespace}", daemon=True).start()
-    return await made
+    return await in_a_thread_of_its_own(
+        make, name=f"listen in {namespace}", unwanted=socket.socket.close
+    )
 
 
 def _join(namespace: str) -> None:

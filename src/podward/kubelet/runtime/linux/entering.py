@@ -8,16 +8,15 @@ and capabilities belong to threads in Linux, so the rest of the process never no
 Only root can: joining a user namespace is forbidden to a process with threads (setns(2)).
 """
 
-import asyncio
 import ctypes
 import os
 import subprocess
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 from podward.kubelet.runtime.linux.capabilities import NUMBERS, last_capability
 from podward.kubelet.runtime.linux.children import Streams
+from podward.machinery.threads import in_a_thread_of_its_own
 
 _CLONE_FS = 0x00000200
 _NAMESPACES = {"mnt": 0x00020000, "pid": 0x20000000, "uts": 0x04000000, "ipc": 0x08000000}
@@ -64,34 +63,21 @@ async def spawn(
 
     Raises `CannotEnter` where this machine forbids it, any other `OSError` if the command does not start.
     """
-    loop = asyncio.get_running_loop()
-    spawned: asyncio.Future[subprocess.Popen[bytes]] = loop.create_future()
 
-    def tell(process: "subprocess.Popen[bytes] | None", error: BaseException | None) -> None:
-        if spawned.cancelled():
-            if process is not None:
-                process.kill()
-                process.wait()
-        elif process is not None:
-            spawned.set_result(process)
-        else:
-            spawned.set_exception(error or OSError("not spawned"))
-
-    def enter() -> None:
+    def enter() -> "subprocess.Popen[bytes]":
         try:
             _join(pid)
             _limit(capabilities)
-            process = streams.popen(argv, env, cwd)
-        except BaseException as error:
-            loop.call_soon_threadsafe(tell, None, error)
-        else:
-            loop.call_soon_threadsafe(tell, process, None)
+            return streams.popen(argv, env, cwd)
         finally:
             streams.close()
 
-    # A thread of its own and no pool: what it became can not be undone.
-    threading.Thread(target=enter, name=f"enter {pid}", daemon=True).start()
-    return await spawned
+    return await in_a_thread_of_its_own(enter, name=f"enter {pid}", unwanted=_end)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
 
 
 def _join(pid: int) -> None:
