@@ -27,7 +27,8 @@ from podward.kubelet.runtime.base import ContainerConfig, Mount, SandboxConfig
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import CriClient
 from podward.kubelet.runtime.cri.configs import container_config, sandbox_config
-from podward.kubelet.runtime.cri.observer import Observer, read_info
+from podward.kubelet.runtime.cri.observer import Observer
+from podward.kubelet.runtime.cri.verbose import read_info
 
 ROUNDS = 10
 
@@ -53,7 +54,7 @@ class ByHand:
         )  # fmt: skip
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox[0],
-            config=container_config(config, sandbox[1], "", "by-hand"),
+            config=container_config(config, sandbox[1], "by-hand"),
             sandbox_config=sandbox_config(sandbox[1], "by-hand"),
         )
         made = await self._client.runtime("CreateContainer", request, pb.CreateContainerResponse)

@@ -33,7 +33,6 @@ from podward.kubelet.runtime.base import (  # noqa: E402
     SecurityProfile,
 )
 from podward.kubelet.runtime.cri import CriRuntime  # noqa: E402
-from podward.machinery.clock import SystemClock  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 Way = Literal["direct", "engine"]
@@ -78,8 +77,7 @@ def machine_cpu_s() -> float:
 async def one_probe(engine: Containerd, rounds: int) -> None:
     ways: tuple[Way, ...] = ("engine", "direct")
     runtimes = {
-        way: CriRuntime(str(engine.socket), instance="bench", clock=SystemClock(), exec_probes=way)
-        for way in ways
+        way: CriRuntime(str(engine.socket), instance="bench", exec_probes=way) for way in ways
     }
     for runtime in runtimes.values():
         await runtime.start()

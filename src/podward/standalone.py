@@ -213,7 +213,7 @@ async def _runtime(config: ClusterConfig, clock: Clock, entropy: Entropy, node_i
 
     engine = await find(config.runtime)
     instance = _instance(folder, entropy)
-    return CriRuntime(engine.socket, instance=instance, clock=clock, exec_probes=config.exec_probes)
+    return CriRuntime(engine.socket, instance=instance, exec_probes=config.exec_probes)
 
 
 def _with_tokens(config: ClusterConfig) -> bool:

@@ -24,7 +24,7 @@ async def main():
     engine = Containerd().start()
     print(engine.folder, flush=True)
     engine.load(pause(), busybox())
-    runtime = CriRuntime(str(engine.socket), instance="left", clock=SystemClock())
+    runtime = CriRuntime(str(engine.socket), instance="left")
     await runtime.start()
     uid = f"uid-{engine.folder.name}"
     made = SandboxConfig(

@@ -79,7 +79,7 @@ class Machine:
 
     async def boot(self) -> None:
         clock, entropy = SystemClock(), Entropy(1)
-        runtime = CriRuntime(str(self.engine.socket), instance="ours", clock=clock)
+        runtime = CriRuntime(str(self.engine.socket), instance="ours")
         await runtime.start()
         self.cluster = Cluster(
             store=self.store, runtime=runtime, clock=clock, entropy=entropy,

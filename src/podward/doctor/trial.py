@@ -53,7 +53,7 @@ async def run(socket: str, image: str, clock: Clock, entropy: Entropy) -> Trial:
 @contextlib.asynccontextmanager
 async def _runtime(socket: str, name: str, clock: Clock) -> AsyncIterator[CriRuntime]:
     """An instance of its own, so that no podward on the same engine takes its sandbox for one of theirs."""
-    runtime = CriRuntime(socket, instance=name, clock=clock)
+    runtime = CriRuntime(socket, instance=name)
     try:
         yield runtime
     finally:

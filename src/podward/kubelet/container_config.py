@@ -49,6 +49,7 @@ def container_config(
         name=container.name,
         attempt=attempt,
         image=container.image or "",
+        image_ref=image.ref,
         command=expand_all(container.command, env),
         args=expand_all(container.args, env),
         working_dir=container.workingDir or "",

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 from lightkube.models import core_v1, meta_v1
 
 from podward.client.base import ApiError, Client, TransportError
@@ -214,7 +213,6 @@ class ContainerStarter:
         except (ConfigError, NonRootError, VolumeError) as error:
             self._tell(pod, item, "Warning", "Failed", f"Error: {error}")
             raise StartFailure("CreateContainerConfigError", str(error)) from error
-        config = msgspec.structs.replace(config, image_ref=image.ref)
         try:
             container_id = await self._runtime.create_container(sandbox_id, config)
         except RuntimeUnavailable:

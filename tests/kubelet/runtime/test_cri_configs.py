@@ -25,7 +25,7 @@ SANDBOX = SandboxConfig("web", "default", "1-2-3")
 
 def security(context: SecurityContext) -> pb.LinuxContainerSecurityContext:
     config = ContainerConfig("a", 0, "busybox", security=context)
-    return container_config(config, SANDBOX, "", "me").linux.security_context
+    return container_config(config, SANDBOX, "me").linux.security_context
 
 
 def test_a_context_without_wishes_leaves_the_user_to_the_image() -> None:
@@ -91,7 +91,7 @@ def test_a_user_by_name_and_profiles_by_type() -> None:
 )
 def test_stop_signals(name: str, expected: int) -> None:
     config = ContainerConfig("a", 0, "busybox", stop_signal=name)
-    made = container_config(config, SANDBOX, "", "me")
+    made = container_config(config, SANDBOX, "me")
     assert made.stop_signal == expected
     assert made.annotations.get("podward.dev/stop-signal", "") == name
 
@@ -107,7 +107,7 @@ def test_signals_have_numbers(name: str, number: int) -> None:
 def test_resources_are_on_the_wire() -> None:
     wanted = Resources(102, 50_000, 100_000, 2**20, -997, {"2MB": 4})
     config = ContainerConfig("a", 0, "busybox", resources=wanted)
-    made = container_config(config, SANDBOX, "", "me").linux.resources
+    made = container_config(config, SANDBOX, "me").linux.resources
     assert (made.cpu_shares, made.cpu_quota, made.cpu_period) == (102, 50_000, 100_000)
     assert (made.memory_limit_in_bytes, made.oom_score_adj) == (2**20, -997)
     assert [(one.page_size, one.limit) for one in made.hugepage_limits] == [("2MB", 4)]
@@ -173,5 +173,5 @@ def test_a_target_is_joined_unless_its_processes_are_seen_anyway(
 ) -> None:
     config = ContainerConfig("debugger", 0, "busybox", process_namespace_of="a1")
     sandbox = SandboxConfig("web", "default", "1-2-3", pid=mode)
-    made = container_config(config, sandbox, "", "me").linux.security_context.namespace_options
+    made = container_config(config, sandbox, "me").linux.security_context.namespace_options
     assert (made.pid, made.target_id) == expected

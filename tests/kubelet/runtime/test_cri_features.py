@@ -10,7 +10,6 @@ from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import CriClient
 from podward.kubelet.runtime.cri.configs import sandbox_config
 from podward.kubelet.runtime.cri.runtime import CriRuntime
-from podward.machinery.clock import SystemClock
 
 ABLE = pb.RuntimeHandlerFeatures(recursive_read_only_mounts=True)
 
@@ -42,7 +41,7 @@ def test_whether_mounts_are_read_only_with_all_below(
     monkeypatch.setattr(CriClient, "runtime", answer)
 
     async def main() -> None:
-        runtime = CriRuntime("/nowhere", instance="i", clock=SystemClock())
+        runtime = CriRuntime("/nowhere", instance="i")
         assert await runtime.read_only_recursively("s") is able
         await runtime.close()
 

@@ -12,7 +12,6 @@ from tests.engine.registry import Registry
 from podward.kubelet.runtime.base import ContainerConfig, Credentials, RuntimeFailure, SandboxConfig
 from podward.kubelet.runtime.cri import CriRuntime
 from podward.kubelet.runtime.cri.images import failure_text
-from podward.machinery.clock import SystemClock
 
 T = TypeVar("T")
 
@@ -32,7 +31,7 @@ def application(version: str, user: str = "") -> Image:
 
 def on(engine: Containerd, script: Callable[[CriRuntime], Awaitable[T]]) -> T:
     async def main() -> T:
-        runtime = CriRuntime(str(engine.socket), instance="images", clock=SystemClock())
+        runtime = CriRuntime(str(engine.socket), instance="images")
         await runtime.start()
         try:
             return await script(runtime)

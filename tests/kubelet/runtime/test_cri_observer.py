@@ -26,7 +26,6 @@ from podward.kubelet.runtime.base import (
 )
 from podward.kubelet.runtime.cri import CriRuntime, observer
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
-from podward.machinery.clock import SystemClock
 
 STARTED, DIED = ContainerEventType.STARTED, ContainerEventType.DIED
 REMOVED, CHANGED = ContainerEventType.REMOVED, ContainerEventType.SANDBOX_CHANGED
@@ -50,7 +49,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def runtime_on(engine: FakeEngine, instance: str = "ours") -> CriRuntime:
-    return CriRuntime(str(engine.socket), instance=instance, clock=SystemClock())
+    return CriRuntime(str(engine.socket), instance=instance)
 
 
 @asynccontextmanager

@@ -17,7 +17,6 @@ from podward.kubelet.runtime.base import (
     SandboxState,
 )
 from podward.kubelet.runtime.cri import CriRuntime, observer
-from podward.machinery.clock import SystemClock
 
 STARTED, DIED = ContainerEventType.STARTED, ContainerEventType.DIED
 REMOVED, CHANGED = ContainerEventType.REMOVED, ContainerEventType.SANDBOX_CHANGED
@@ -33,7 +32,7 @@ def own_engine(containerd: Containerd) -> Iterator[Containerd]:
 
 def maker(engine: Containerd, instance: str) -> Callable[[], Runtime]:
     def make() -> Runtime:
-        return CriRuntime(str(engine.socket), instance=instance, clock=SystemClock())
+        return CriRuntime(str(engine.socket), instance=instance)
 
     return make
 

@@ -153,7 +153,7 @@ class Pair:
     def __init__(self, engine: Containerd) -> None:
         def runtime(way: str) -> CriRuntime:
             return CriRuntime(
-                str(engine.socket), instance="pair", clock=SystemClock(),
+                str(engine.socket), instance="pair",
                 exec_probes="direct" if way == "direct" else "engine",
             )  # fmt: skip
 

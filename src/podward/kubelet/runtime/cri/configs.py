@@ -118,14 +118,15 @@ def _sandbox_security(config: SandboxConfig) -> pb.LinuxSandboxSecurityContext:
 
 
 def container_config(
-    config: ContainerConfig, sandbox: SandboxConfig, image_ref: str, instance: str
+    config: ContainerConfig, sandbox: SandboxConfig, instance: str
 ) -> pb.ContainerConfig:
-    """`image_ref`: what the engine calls the image."""
     folder = f"{sandbox.log_directory}/"
     log_path = config.log_path.removeprefix(folder) if sandbox.log_directory else ""
     return pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=config.name, attempt=config.attempt),
-        image=pb.ImageSpec(image=image_ref or config.image, user_specified_image=config.image),
+        image=pb.ImageSpec(
+            image=config.image_ref or config.image, user_specified_image=config.image
+        ),
         command=config.command,
         args=config.args,
         working_dir=config.working_dir,

@@ -1,23 +1,17 @@
 """Waiting for the end of one container, for whoever follows it."""
 
 import asyncio
-import contextlib
-
-import msgspec
 
 from podward.kubelet.runtime.base import RuntimeFailure
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import CriClient, EngineNotFound
+from podward.kubelet.runtime.cri.verbose import read_info
 from podward.kubelet.runtime.linux.children import ended
 
 _FIRST_SECONDS, _LAST_SECONDS = 0.005, 1.0
 """Between questions once its process has ended, or where that cannot be seen; each doubles it."""
 _ASK_AGAIN_SECONDS = 10.0
 """The number that the engine tells may be another process's here: nobody waits for that alone."""
-
-
-class _Info(msgspec.Struct):
-    pid: int = 0
 
 
 async def until_exit(client: CriClient, container_id: str) -> None:
@@ -35,8 +29,7 @@ async def until_exit(client: CriClient, container_id: str) -> None:
         else:
             if found.status.state not in (pb.CONTAINER_CREATED, pb.CONTAINER_RUNNING):
                 return
-            with contextlib.suppress(msgspec.DecodeError):
-                pid = msgspec.json.decode(found.info.get("info", "{}"), type=_Info).pid
+            pid = read_info(found.info).pid
         if pid > 0 and not await _has_ended(pid):
             delay = _FIRST_SECONDS
             continue

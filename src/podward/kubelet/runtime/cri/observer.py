@@ -11,10 +11,8 @@ while the state, which each list tells, does not.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
-
-import msgspec
 
 from podward.kubelet.runtime.base import (
     ContainerEvent,
@@ -37,6 +35,7 @@ from podward.kubelet.runtime.cri.client import (
 from podward.kubelet.runtime.cri.configs import INSTANCE_LABEL, POD_UID_LABEL
 from podward.kubelet.runtime.cri.events import Container, Ledger, Look, Sandbox
 from podward.kubelet.runtime.cri.statuses import container_state, container_status, sandbox_status
+from podward.kubelet.runtime.cri.verbose import read_info
 from podward.kubelet.runtime.linux.children import ended
 
 RELIST_SECONDS = 1.0
@@ -53,36 +52,6 @@ _SEEN_FIRST, _SEEN_AGAIN, _SEEN_STEADY, _SEEN_AT_MOST = 0.015, 0.004, 0.2, 10.0
 rarer, and until they end. containerd 1.6 takes 30 to 50 ms: it removes the task first."""
 
 log = logging.getLogger(__name__)
-
-
-class _Spec(msgspec.Struct):
-    class Linux(msgspec.Struct):
-        class Namespace(msgspec.Struct):
-            type: str = ""
-            path: str = ""
-
-        namespaces: list[Namespace] | None = None
-
-    linux: Linux | None = None
-
-
-class Info(msgspec.Struct):
-    """Of what an engine tells beyond the protocol (`info` of a verbose status), what is used here."""
-
-    pid: int = 0
-    runtimeSpec: _Spec | None = None
-
-    @property
-    def network_namespace(self) -> str:
-        linux = self.runtimeSpec.linux if self.runtimeSpec is not None else None
-        namespaces = (linux.namespaces if linux is not None else None) or ()
-        return next((one.path for one in namespaces if one.type == "network"), "")
-
-
-def read_info(info: Mapping[str, str]) -> Info:
-    with contextlib.suppress(msgspec.DecodeError):
-        return msgspec.json.decode(info.get("info", "{}"), type=Info)
-    return Info()
 
 
 class Observer:
@@ -209,10 +178,6 @@ class Observer:
             status = await self._ask_container(container_id, held.sandbox_id if held else "")
             if status is not None:
                 self.ledger.container(container_id, status.state)
-
-    def removed(self, identity: str) -> None:
-        self._containers.pop(identity, None)
-        self._sandboxes.pop(identity, None)
 
     # ---- the ends of processes
 

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from podward.kubelet.runtime.base import (
     ContainerConfig,
     ContainerEvent,
@@ -56,13 +54,14 @@ from podward.kubelet.runtime.cri.statuses import (
 )
 from podward.kubelet.runtime.cri.stop_signals import after_own_signal
 from podward.kubelet.runtime.cri.streams import EngineStreams
+from podward.kubelet.runtime.cri.verbose import read_all
 from podward.kubelet.runtime.linux.inotify import Inotify
-from podward.machinery.clock import Clock
 from podward.machinery.network import Network, SystemNetwork
 
 _OUTPUT_LIMIT = 16 * 1024
 _STOP_MARGIN_SECONDS = 120.0
-
+_EXEC_LIMIT_SECONDS = 3600.0
+"""For a command that was given no time."""
 
 ExecProbes = Literal["direct", "engine"]
 """Commands that are waited for: forked into the container by us where we can, or always by the engine."""
@@ -74,7 +73,6 @@ class CriRuntime:
         socket_path: str,
         *,
         instance: str,
-        clock: Clock,
         network: Network | None = None,
         exec_probes: ExecProbes = "direct",
     ) -> None:
@@ -84,7 +82,6 @@ class CriRuntime:
         self._streams = EngineStreams(self._client, network or SystemNetwork())
         self._images = CriImages(self._client)
         self._instance = instance
-        self._clock = clock
         self._inotify = Inotify()
         self._name, self._version = "", ""
         self._features: Features | None = None
@@ -198,7 +195,7 @@ class CriRuntime:
         made_from = sandbox_made_from(sandbox.annotations, sandbox.metadata)
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,
-            config=container_config(config, made_from, config.image_ref, self._instance),
+            config=container_config(config, made_from, self._instance),
             sandbox_config=sandbox,
         )
         try:
@@ -255,7 +252,7 @@ class CriRuntime:
                 return done
         seconds = math.ceil(timeout) if timeout else 0
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=seconds)
-        limit = CALL_LIMIT_SECONDS if timeout is None else timeout
+        limit = _EXEC_LIMIT_SECONDS if timeout is None else timeout
         try:
             found = await self._client.runtime("ExecSync", request, pb.ExecSyncResponse, limit)
         except EngineTimeout:
@@ -267,10 +264,7 @@ class CriRuntime:
     async def _info(self, container_id: str) -> Mapping[str, Any]:
         request = pb.ContainerStatusRequest(container_id=container_id, verbose=True)
         found = await self._client.runtime("ContainerStatus", request, pb.ContainerStatusResponse)
-        with contextlib.suppress(msgspec.DecodeError):
-            info: dict[str, Any] = msgspec.json.decode(found.info.get("info", "{}"))
-            return info
-        return {}
+        return read_all(found.info)
 
     async def exec(
         self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
@@ -294,9 +288,6 @@ class CriRuntime:
     async def reopen_log(self, container_id: str) -> None:
         request = pb.ReopenContainerLogRequest(container_id=container_id)
         await self._client.runtime("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
-
-
-CALL_LIMIT_SECONDS = 3600.0
 
 
 def _no_engine(socket_path: str, error: EngineFailure) -> RuntimeFailure:

@@ -10,11 +10,10 @@ import os
 import re
 import signal
 
-import msgspec
-
 from podward.kubelet.runtime.cri import runtime_v1_pb2 as pb
 from podward.kubelet.runtime.cri.client import CriClient, EngineNotFound
 from podward.kubelet.runtime.cri.configs import SIGNAL_ANNOTATION
+from podward.kubelet.runtime.cri.verbose import read_info
 from podward.kubelet.runtime.linux.children import ended
 
 
@@ -28,7 +27,7 @@ async def after_own_signal(client: CriClient, container_id: str, grace_seconds: 
         running = status.state == pb.CONTAINER_RUNNING
         if not name or not running or status.stop_signal != pb.SIGNAL_RUNTIME_DEFAULT:
             return grace_seconds
-        pid = _pid((await _status(client, container_id, verbose=True)).info.get("info", ""))
+        pid = read_info((await _status(client, container_id, verbose=True)).info).pid
     except EngineNotFound:
         return grace_seconds
     if not pid:
@@ -53,11 +52,3 @@ async def _status(
 ) -> pb.ContainerStatusResponse:
     request = pb.ContainerStatusRequest(container_id=container_id, verbose=verbose)
     return await client.runtime("ContainerStatus", request, pb.ContainerStatusResponse)
-
-
-def _pid(info: str) -> int:
-    with contextlib.suppress(msgspec.DecodeError):
-        told = msgspec.json.decode(info or "{}")
-        if isinstance(told, dict) and isinstance(told.get("pid"), int):
-            return int(told["pid"])
-    return 0
